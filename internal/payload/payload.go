@@ -1,0 +1,196 @@
+// Package payload reads and writes the data of a session: named values in one
+// byte string, in which a value is found without decoding the others.
+//
+//	byte 0   1
+//	     +---+-----------------------------------------------------+
+//	     | 1 | values, in the order in which they were first set   |
+//	     +---+-----------------------------------------------------+
+//
+// and each value as
+//
+//	+-----------+------+-----+-----------+-------+
+//	| uvarint k | name | tag | uvarint n | value |
+//	+-----------+------+-----+-----------+-------+
+//	              k      1                 n
+//
+// The tag says in which form the value is written; the form is the caller's.
+// The empty byte string is the payload without values. A payload of another
+// version is refused by Check.
+package payload
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+)
+
+const version = 1
+
+// Value is one value as it is written. Bytes may be lent: see Find.
+type Value struct {
+	Tag   byte
+	Bytes []byte
+}
+
+// Equal reports whether both are written the same.
+func (v Value) Equal(other Value) bool {
+	return v.Tag == other.Tag && string(v.Bytes) == string(other.Bytes)
+}
+
+// Find returns the value of that name, lent from p.
+func Find(p []byte, name string) (v Value, found bool) {
+	for rest := body(p); len(rest) > 0; {
+		n, value, tail, ok := next(rest)
+		if !ok {
+			return Value{}, false
+		}
+		if string(n) == name {
+			return value, true
+		}
+		rest = tail
+	}
+	return Value{}, false
+}
+
+// Put appends to dst the payload p with that value set. dst must not share
+// memory with p or v.
+func Put(dst, p []byte, name string, v Value) []byte {
+	dst = append(dst, version)
+	placed := false
+	for rest := body(p); len(rest) > 0; {
+		n, _, tail, ok := next(rest)
+		if !ok {
+			break
+		}
+		if string(n) == name {
+			dst = appendValue(dst, name, v)
+			placed = true
+		} else {
+			dst = append(dst, rest[:len(rest)-len(tail)]...)
+		}
+		rest = tail
+	}
+	if !placed {
+		dst = appendValue(dst, name, v)
+	}
+	return dst
+}
+
+// Remove appends to dst the payload p without the value of that name: nothing
+// if it was the last. dst must not share memory with p.
+func Remove(dst, p []byte, name string) []byte {
+	start := len(dst)
+	dst = append(dst, version)
+	for rest := body(p); len(rest) > 0; {
+		n, _, tail, ok := next(rest)
+		if !ok {
+			break
+		}
+		if string(n) != name {
+			dst = append(dst, rest[:len(rest)-len(tail)]...)
+		}
+		rest = tail
+	}
+	if len(dst) == start+1 {
+		return dst[:start]
+	}
+	return dst
+}
+
+// Names yields the names in p, in their order.
+func Names(p []byte) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for rest := body(p); len(rest) > 0; {
+			n, _, tail, ok := next(rest)
+			if !ok || !yield(string(n)) {
+				return
+			}
+			rest = tail
+		}
+	}
+}
+
+// Size is the number of bytes that a value adds to a payload that has none of
+// its name.
+func Size(name string, v Value) int {
+	return uvarintLen(len(name)) + len(name) + 1 + uvarintLen(len(v.Bytes)) + len(v.Bytes)
+}
+
+// ErrMalformed says that a byte string is not a payload.
+var ErrMalformed = errors.New("malformed session data")
+
+// Check returns nil if p is a payload that every function here reads whole,
+// and an error that wraps ErrMalformed otherwise.
+func Check(p []byte) error {
+	if len(p) == 0 {
+		return nil
+	}
+	if p[0] != version {
+		return fmt.Errorf("%w: version %d is unknown to this release", ErrMalformed, p[0])
+	}
+	var names []string
+	for rest := body(p); len(rest) > 0; {
+		n, _, tail, ok := next(rest)
+		if !ok {
+			return fmt.Errorf("%w: a value ends %d bytes before the end", ErrMalformed, len(rest))
+		}
+		for _, seen := range names {
+			if seen == string(n) {
+				return fmt.Errorf("%w: %q is there twice", ErrMalformed, strings.ToValidUTF8(seen, "?"))
+			}
+		}
+		names = append(names, string(n))
+		rest = tail
+	}
+	if len(names) == 0 {
+		return fmt.Errorf("%w: a payload without values is empty", ErrMalformed)
+	}
+	return nil
+}
+
+func body(p []byte) []byte {
+	if len(p) == 0 || p[0] != version {
+		return nil
+	}
+	return p[1:]
+}
+
+// next cuts the first value off rest.
+func next(rest []byte) (name []byte, v Value, tail []byte, ok bool) {
+	name, rest, ok = cut(rest)
+	if !ok || len(rest) == 0 {
+		return nil, Value{}, nil, false
+	}
+	v.Tag = rest[0]
+	v.Bytes, tail, ok = cut(rest[1:])
+	return name, v, tail, ok
+}
+
+// cut takes a length and as many bytes. A length written longer than needed is
+// refused, so that there is one way to write a payload.
+func cut(b []byte) (head, tail []byte, ok bool) {
+	n, used := binary.Uvarint(b)
+	if used <= 0 || n > uint64(len(b)-used) || used != uvarintLen(int(n)) {
+		return nil, nil, false
+	}
+	end := used + int(n)
+	return b[used:end:end], b[end:], true
+}
+
+func appendValue(dst []byte, name string, v Value) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(name)))
+	dst = append(dst, name...)
+	dst = append(dst, v.Tag)
+	dst = binary.AppendUvarint(dst, uint64(len(v.Bytes)))
+	return append(dst, v.Bytes...)
+}
+
+func uvarintLen(n int) int {
+	length := 1
+	for ; n >= 0x80; n >>= 7 {
+		length++
+	}
+	return length
+}

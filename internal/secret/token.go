@@ -1,0 +1,73 @@
+package secret
+
+import (
+	"encoding/base64"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/coatcheck/coatcheck/store"
+)
+
+// Token is the value of a session cookie.
+//
+//	byte 0                16                              48
+//	     +----------------+-------------------------------+
+//	     | session id     | secret                        |
+//	     +----------------+-------------------------------+
+//
+// Written in unpadded base64url these are 64 characters, with no bits to
+// spare: there is one way to write a token.
+type Token struct {
+	ID     store.ID
+	Secret Secret
+}
+
+// TokenLen is the length of a written token in characters.
+const TokenLen = 64
+
+const tokenBytes = len(store.ID{}) + secretLen
+
+// ParseToken reads a written token. Anything but the one way to write it is
+// refused.
+func ParseToken(text string) (Token, bool) {
+	if len(text) != TokenLen {
+		return Token{}, false
+	}
+	var in [TokenLen]byte
+	var out [tokenBytes]byte
+	copy(in[:], text)
+	// The decoder skips line ends, which leaves fewer bytes than there must be.
+	n, err := base64.RawURLEncoding.Decode(out[:], in[:])
+	if err != nil || n != tokenBytes {
+		return Token{}, false
+	}
+	var t Token
+	copy(t.ID[:], out[:])
+	copy(t.Secret[:], out[len(t.ID):])
+	return t, true
+}
+
+// AppendReveal appends the written token, which opens the session: its only
+// place is a Set-Cookie header.
+func (t Token) AppendReveal(dst []byte) []byte {
+	var raw [tokenBytes]byte
+	copy(raw[:], t.ID[:])
+	copy(raw[len(t.ID):], t.Secret[:])
+	return base64.RawURLEncoding.AppendEncode(dst, raw[:])
+}
+
+// Format prints the id and a placeholder for the secret under every verb.
+func (t Token) Format(f fmt.State, _ rune) {
+	io.WriteString(f, t.ID.String()+" "+redacted)
+}
+
+// LogValue logs what Format prints.
+func (t Token) LogValue() slog.Value {
+	return slog.StringValue(t.ID.String() + " " + redacted)
+}
+
+// MarshalText writes what Format prints.
+func (t Token) MarshalText() ([]byte, error) {
+	return []byte(t.ID.String() + " " + redacted), nil
+}
