@@ -1,0 +1,389 @@
+package storetest
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/coatcheck/coatcheck/store"
+)
+
+var raceCases = []testCase{
+	{"race-update", "Every method is atomic: it happens whole or not at all, and no other call sees it half done.", raceUpdate},
+	{"race-create-one-id", "Create stores a record whose id is not there yet.", raceCreateOneID},
+	{"race-limit-refuses", "Max is how many live records the subject may have, this one included.", raceLimitRefuses},
+	{"race-limit-evicts", "Max is how many live records the subject may have, this one included.", raceLimitEvicts},
+	{"race-update-delete", "It never creates: a record that is gone, retired or dead at now is ErrNotFound.", raceUpdateDelete},
+	{"race-update-retire", "Load returns such a record and All skips it; no index or count holds it; it can never be changed again.", raceUpdateRetire},
+	{"race-touch-delete", "Touch moves LastSeen forward to now, never back, and changes nothing else, the version included.", raceTouchDelete},
+	{"race-touch-update", "Touch moves LastSeen forward to now, never back, and changes nothing else, the version included.", raceTouchUpdate},
+	{"race-delete", "of several calls for one id, one is told.", raceDelete},
+	{"race-delete-subject", "A mark later than Began refuses it with ErrSubjectEnded: the mark of its subject, or for any record the mark of all.", raceDeleteSubject},
+	{"race-delete-all", "DeleteAll removes every record, returns how many were not retired, and leaves a mark for every subject, as DeleteSubject does.", raceDeleteAll},
+	{"race-sweep", "It returns how many records it removed, and whether there may be more to do at once: false says that a round is finished.", raceSweep},
+	{"race-whole-records", "Every method is atomic: it happens whole or not at all, and no other call sees it half done.", raceWholeRecords},
+}
+
+// amend loads the record and stores what change makes of it, until no other
+// write comes between. It reports trouble but ErrNotFound, which it returns.
+func (k *trial) amend(s store.Store, id store.ID, change func(*store.Record)) error {
+	for range 100_000 {
+		var rec store.Record
+		err := s.Load(k.Context(), id, &rec, store.Fresh)
+		if err == nil {
+			was := rec.Version
+			rec.Version = newVersion()
+			change(&rec)
+			err = s.Update(k.Context(), rec, was, start)
+		}
+		if err == nil || errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		if !errors.Is(err, store.ErrConflict) {
+			k.Errorf("Load and Update under contention: %v", err)
+			return err
+		}
+	}
+	k.Errorf("Update was refused with ErrConflict 100,000 times")
+	return store.ErrConflict
+}
+
+func raceUpdate(k *trial) {
+	const workers, each = 8, 10
+	rec := newRecord("alice")
+	rec.Data = make([]byte, 8)
+	k.create(rec)
+	k.parallel(workers, func(i int) {
+		for range each {
+			err := k.amend(k.handle(i), rec.ID, func(rec *store.Record) {
+				binary.BigEndian.PutUint64(rec.Data, binary.BigEndian.Uint64(rec.Data)+1)
+			})
+			if err != nil {
+				k.Errorf("Update: %v", err)
+				return
+			}
+		}
+	})
+	if n := binary.BigEndian.Uint64(k.load(rec.ID).Data); n != workers*each {
+		k.Errorf("%d of %d updates, each reported as stored, were lost", workers*each-int(n), workers*each)
+	}
+}
+
+func raceCreateOneID(k *trial) {
+	for range 10 {
+		id := newRecord("").ID
+		var created atomic.Int32
+		var winner atomic.Value
+		k.parallel(8, func(i int) {
+			rec := newRecord(fmt.Sprint("subject ", i))
+			rec.ID = id
+			_, err := k.handle(i).Create(k.Context(), rec, store.Terms{Max: 5}, start)
+			switch {
+			case err == nil:
+				created.Add(1)
+				winner.Store(rec)
+			case !errors.Is(err, store.ErrExists):
+				k.Errorf("Create of one id by several: %v", err)
+			}
+		})
+		if n := created.Load(); n != 1 {
+			k.Fatalf("of 8 parallel Creates of one id %d succeeded", n)
+		}
+		k.kept(winner.Load().(store.Record))
+	}
+	indexed := 0
+	for i := range 8 {
+		indexed += len(k.list(fmt.Sprint("subject ", i), start))
+	}
+	if indexed != 10 {
+		k.Errorf("List knows %d records, want the 10 that were created", indexed)
+	}
+}
+
+func raceLimitRefuses(k *trial) {
+	var created, refused atomic.Int32
+	k.parallel(50, func(i int) {
+		_, err := k.handle(i).Create(k.Context(), newRecord("alice"), store.Terms{Max: 5, Refuse: true}, start)
+		switch {
+		case err == nil:
+			created.Add(1)
+		case errors.Is(err, store.ErrLimit):
+			refused.Add(1)
+		default:
+			k.Errorf("Create at the limit: %v", err)
+		}
+	})
+	if created.Load() != 5 || refused.Load() != 45 {
+		k.Errorf("of 50 parallel Creates with Max 5, %d succeeded and %d were refused", created.Load(), refused.Load())
+	}
+	if n := len(k.list("alice", start)); n != 5 {
+		k.Errorf("List has %d records, want 5", n)
+	}
+}
+
+func raceLimitEvicts(k *trial) {
+	var mu sync.Mutex
+	var created, evicted []store.ID
+	k.parallel(50, func(i int) {
+		rec := seen("alice", time.Duration(i)*time.Second)
+		gone, err := k.handle(i).Create(k.Context(), rec, store.Terms{Max: 5}, start)
+		if err != nil {
+			k.Errorf("Create at the limit: %v", err)
+			return
+		}
+		listed, err := k.handle(i+1).List(k.Context(), "alice", start)
+		if err != nil || len(listed) > 5 {
+			k.Errorf("List meanwhile: %d records, %v; want at most 5", len(listed), err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		created, evicted = append(created, rec.ID), append(evicted, gone...)
+	})
+	left := k.list("alice", start)
+	if len(left) != 5 {
+		k.Errorf("List has %d records, want 5", len(left))
+	}
+	k.sameIDs("what is left and what Create has ended", append(left, evicted...), created...)
+}
+
+func raceUpdateDelete(k *trial) {
+	for range 20 {
+		rec := newRecord("alice")
+		k.create(rec)
+		k.parallel(5, func(i int) {
+			if i == 0 {
+				if ended, err := k.b.Delete(k.Context(), rec.ID); err != nil || len(ended) != 1 {
+					k.Errorf("Delete told of %v, %v; want the one that was there", ended, err)
+				}
+				return
+			}
+			for range 50 {
+				if k.amend(k.handle(i), rec.ID, func(rec *store.Record) { rec.Data = random(300) }) != nil {
+					return
+				}
+			}
+		})
+		k.gone(rec.ID)
+		k.sameIDs("List after Delete", k.list("alice", start))
+	}
+}
+
+func raceUpdateRetire(k *trial) {
+	for range 20 {
+		rec := newRecord("alice")
+		k.create(rec)
+		var retired atomic.Uint64
+		k.parallel(4, func(i int) {
+			var version uint64
+			if i == 0 {
+				if k.amend(k.a, rec.ID, func(rec *store.Record) { rec.Retired, version = true, rec.Version }) == nil {
+					retired.Store(version)
+				}
+				return
+			}
+			for range 50 {
+				if k.amend(k.handle(i), rec.ID, func(rec *store.Record) { rec.Retired, rec.Data = false, random(300) }) != nil {
+					return
+				}
+			}
+		})
+		if got := k.load(rec.ID); !got.Retired || got.Version != retired.Load() {
+			k.Errorf("a record was changed after it was retired: retired %v, version %d, want %d", got.Retired, got.Version, retired.Load())
+		}
+		k.sameIDs("List after all were retired", k.list("alice", start))
+	}
+}
+
+func raceTouchDelete(k *trial) {
+	for range 20 {
+		rec := newRecord("alice")
+		k.create(rec)
+		k.parallel(5, func(i int) {
+			if i == 0 {
+				if _, err := k.b.Delete(k.Context(), rec.ID); err != nil {
+					k.Errorf("Delete: %v", err)
+				}
+				return
+			}
+			for n := range 50 {
+				err := k.handle(i).Touch(k.Context(), rec.ID, after(time.Duration(n)*time.Second))
+				if errors.Is(err, store.ErrNotFound) {
+					return
+				}
+				if err != nil {
+					k.Errorf("Touch: %v", err)
+					return
+				}
+			}
+		})
+		k.gone(rec.ID)
+		k.sameIDs("List after Delete", k.list("alice", start))
+	}
+}
+
+func raceTouchUpdate(k *trial) {
+	rec := newRecord("alice")
+	rec.Data = make([]byte, 8)
+	k.create(rec)
+	const workers, each = 6, 15
+	k.parallel(workers, func(i int) {
+		for n := range each {
+			if i%2 == 0 {
+				if err := k.handle(i/2).Touch(k.Context(), rec.ID, after(time.Duration(n*workers+i)*time.Second)); err != nil {
+					k.Errorf("Touch: %v", err)
+				}
+				continue
+			}
+			_ = k.amend(k.handle(i/2), rec.ID, func(rec *store.Record) {
+				binary.BigEndian.PutUint64(rec.Data, binary.BigEndian.Uint64(rec.Data)+1)
+			})
+		}
+	})
+	got := k.load(rec.ID)
+	if n := binary.BigEndian.Uint64(got.Data); n != workers/2*each {
+		k.Errorf("%d of %d updates were lost to touches", workers/2*each-int(n), workers/2*each)
+	}
+	k.sameTime("LastSeen after the last touch", got.LastSeen, after(((each-1)*workers+workers-2)*time.Second))
+}
+
+func raceDelete(k *trial) {
+	for range 20 {
+		recs := []store.Record{newRecord("alice"), newRecord("alice"), newRecord("")}
+		k.create(recs...)
+		var mu sync.Mutex
+		var told []store.ID
+		k.parallel(6, func(i int) {
+			ids := idsOf(recs...)
+			if i%2 == 1 {
+				slices.Reverse(ids)
+			}
+			var ended []store.ID
+			var err error
+			if i == 5 {
+				ended, err = k.handle(i).DeleteSubject(k.Context(), "alice", start)
+			} else {
+				ended, err = k.handle(i).Delete(k.Context(), ids...)
+			}
+			if err != nil {
+				k.Errorf("Delete: %v", err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			told = append(told, ended...)
+		})
+		k.sameIDs("parallel Deletes told of", told, idsOf(recs...)...)
+	}
+}
+
+func raceDeleteSubject(k *trial) {
+	raceMark(k, func() error {
+		_, err := k.b.DeleteSubject(k.Context(), "alice", after(time.Minute))
+		return err
+	})
+}
+
+func raceDeleteAll(k *trial) {
+	raceMark(k, func() error {
+		_, err := k.b.DeleteAll(k.Context(), after(time.Minute))
+		return err
+	})
+}
+
+// raceMark lets sign-ins that began before a mark race with what leaves it.
+func raceMark(k *trial, end func() error) {
+	var refused atomic.Int32
+	var ended atomic.Bool
+	k.parallel(9, func(i int) {
+		if i == 0 {
+			if err := end(); err != nil {
+				k.Errorf("ending the subject's sessions: %v", err)
+			}
+			ended.Store(true)
+			return
+		}
+		for range 2000 {
+			late := ended.Load()
+			_, err := k.handle(i).Create(k.Context(), newRecord("alice"), store.Terms{Began: start}, after(time.Minute))
+			if errors.Is(err, store.ErrSubjectEnded) {
+				refused.Add(1)
+				return
+			}
+			if err != nil || late {
+				k.Errorf("Create that began before the mark, called after it: %v", err)
+				return
+			}
+		}
+	})
+	if left := k.list("alice", after(time.Minute)); len(left) != 0 {
+		k.Errorf("%d sessions survived that began before the subject's sessions were ended", len(left))
+	}
+	if n := len(k.all()); n != 0 {
+		k.Errorf("All yields %d records, want none", n)
+	}
+}
+
+func raceSweep(k *trial) {
+	live := newRecord("alice")
+	live.Idle = 10 * time.Hour
+	k.create(live)
+	for i := range 300 {
+		k.create(newRecord([]string{"alice", "bob", ""}[i%3]))
+	}
+	var removed atomic.Int64
+	k.parallel(4, func(i int) {
+		for rounds := 0; rounds < 2; {
+			n, more, err := k.handle(i).Sweep(k.Context(), after(2*time.Hour), 9)
+			if err != nil {
+				k.Errorf("Sweep: %v", err)
+				return
+			}
+			removed.Add(int64(n))
+			if !more {
+				rounds++
+			}
+		}
+	})
+	if n := removed.Load() + int64(k.sweep(after(2*time.Hour))); n != 300 {
+		k.Errorf("parallel Sweeps say that they removed %d records, want 300", n)
+	}
+	k.sameIDs("All", idsOf(k.all()...), live.ID)
+}
+
+func raceWholeRecords(k *trial) {
+	rec := newRecord("alice")
+	fill := func(rec *store.Record, b byte) {
+		rec.Head, rec.Data = make([]byte, 50), make([]byte, 100+40*int(b))
+		for i := range rec.Head {
+			rec.Head[i] = b
+		}
+		for i := range rec.Data {
+			rec.Data[i] = b
+		}
+	}
+	fill(&rec, 1)
+	k.create(rec)
+	k.parallel(6, func(i int) {
+		for n := range 40 {
+			if i < 2 {
+				_ = k.amend(k.handle(i), rec.ID, func(rec *store.Record) { fill(rec, byte(n)) })
+				continue
+			}
+			var got store.Record
+			if err := k.handle(i).Load(k.Context(), rec.ID, &got, store.Freshness(i%2)); err != nil {
+				k.Errorf("Load: %v", err)
+				return
+			}
+			b := got.Head[0]
+			for _, x := range append(got.Head, got.Data...) {
+				if x != b || len(got.Data) != 100+40*int(b) {
+					k.Errorf("Load returned parts of two versions")
+					return
+				}
+			}
+		}
+	})
+}
