@@ -81,7 +81,7 @@ func raceCreateOneID(k *trial) {
 		k.parallel(8, func(i int) {
 			rec := newRecord(fmt.Sprint("subject ", i))
 			rec.ID = id
-			_, err := k.handle(i).Create(k.Context(), rec, store.Terms{Max: 5}, start)
+			_, err := k.handle(i).Create(k.Context(), rec, store.Terms{Max: 20}, start)
 			switch {
 			case err == nil:
 				created.Add(1)
