@@ -1,0 +1,65 @@
+package sqlitestore_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/coatcheck/coatcheck/store"
+	"github.com/coatcheck/coatcheck/store/sqlitestore"
+	"github.com/coatcheck/coatcheck/store/storetest"
+)
+
+// open opens a store in a file that does not outlive the test.
+func open(t *testing.T, path string, opts *sqlitestore.Options) *sqlitestore.Store {
+	t.Helper()
+	s, err := sqlitestore.Open(t.Context(), path, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() }) // some tests have closed it
+	return s
+}
+
+func newFile(t *testing.T) string { return filepath.Join(t.TempDir(), "sessions.db") }
+
+func TestKeepsTheContract(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) (a, b store.Store) {
+		s := open(t, newFile(t), nil)
+		return s, s
+	})
+}
+
+// A handle got by Dial sees what the owner of the file sees.
+func TestKeepsTheContractThroughTheSocket(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) (a, b store.Store) {
+		path := newFile(t)
+		return open(t, path, nil), dial(t, path)
+	})
+	storetest.Run(t, func(t *testing.T) (a, b store.Store) {
+		path := newFile(t)
+		open(t, path, nil)
+		c := dial(t, path)
+		return c, c
+	})
+}
+
+// Without a cache, and with one that is always too small, everything is the
+// same.
+func TestKeepsTheContractWithoutCache(t *testing.T) {
+	for _, size := range []int64{-1, 32 << 10} {
+		storetest.Run(t, func(t *testing.T) (a, b store.Store) {
+			s := open(t, newFile(t), &sqlitestore.Options{CacheBytes: size})
+			return s, s
+		})
+	}
+}
+
+func dial(t *testing.T, path string) *sqlitestore.Client {
+	t.Helper()
+	c, err := sqlitestore.Dial(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
