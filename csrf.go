@@ -1,0 +1,109 @@
+package coatcheck
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"mime"
+	"net/http"
+
+	"github.com/coatcheck/coatcheck/internal/secret"
+)
+
+// Where a CSRF token is looked for.
+const (
+	csrfField  = "csrf_token"
+	csrfHeader = "X-CSRF-Token"
+)
+
+// A CSRF token is, in unpadded base64url,
+//
+//	byte 0            16                              48
+//	     +------------+-------------------------------+
+//	     | random     | HMAC-SHA-256 of it            |
+//	     +------------+-------------------------------+
+//
+// under a key derived from the session's id and the family of its secret. So
+// it differs each time, outlives rotation, and ends at the next sign-in.
+const csrfRandom = 16
+
+// CSRFToken returns a token for a form field named csrf_token, or the header
+// X-CSRF-Token. Every call returns another; all are good until the next
+// sign-in or re-authentication. An anonymous visitor gets a session for it.
+// Errors are those of Key.Set.
+func (s *Session) CSRFToken() (string, error) {
+	err := s.act(context.WithoutCancel(s.parent), func(ctx context.Context) error {
+		if s.is != nobody {
+			return s.refusal()
+		}
+		if err := s.writable(); err != nil {
+			return err
+		}
+		return s.createAnonymous(ctx)
+	})
+	if err != nil {
+		return "", err
+	}
+	s.mu.Lock()
+	key := s.manager.scope.CSRFKey(s.token.ID, s.token.Secret)
+	s.mu.Unlock()
+	token := make([]byte, csrfRandom, csrfRandom+sha256.Size)
+	rand.Read(token)
+	return base64.RawURLEncoding.EncodeToString(csrfSum(token, key, token)), nil
+}
+
+// csrfSum appends to dst the sum of the random part.
+func csrfSum(dst []byte, key [sha256.Size]byte, random []byte) []byte {
+	mac := hmac.New(sha256.New, key[:])
+	mac.Write(random)
+	return mac.Sum(dst)
+}
+
+// VerifyCSRF returns nil if the request holds a token of its session's
+// CSRFToken: in the field csrf_token of a form body, which it reads if need be,
+// or in the header X-CSRF-Token. Otherwise ErrCSRFToken, or an error of Get.
+// The visitor stays signed in.
+func (m *Manager) VerifyCSRF(r *http.Request) error {
+	s, err := m.Get(r)
+	if err != nil {
+		return err
+	}
+	return m.verifyCSRF(s, r)
+}
+
+func (m *Manager) verifyCSRF(s *Session, r *http.Request) error {
+	if err := s.open(); err != nil {
+		return err
+	}
+	given := r.Header.Get(csrfHeader)
+	if given == "" && formBody(r) {
+		given = r.PostFormValue(csrfField)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.is == stale {
+		return ErrStale
+	}
+	if s.is != holds || !m.csrfMatches(s.token, given) {
+		return ErrCSRFToken
+	}
+	return nil
+}
+
+func (m *Manager) csrfMatches(t secret.Token, given string) bool {
+	raw, err := base64.RawURLEncoding.DecodeString(given)
+	if err != nil || len(raw) != csrfRandom+sha256.Size {
+		return false
+	}
+	sum := csrfSum(nil, m.scope.CSRFKey(t.ID, t.Secret), raw[:csrfRandom])
+	return hmac.Equal(sum, raw[csrfRandom:])
+}
+
+// formBody reports whether the body is a form, so that looking for the field
+// does not consume what the handler wants to read.
+func formBody(r *http.Request) bool {
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	return err == nil && (kind == "application/x-www-form-urlencoded" || kind == "multipart/form-data")
+}

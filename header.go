@@ -1,0 +1,90 @@
+package coatcheck
+
+import (
+	"net/http"
+	"strings"
+	"time"
+)
+
+// setCookie prepares the Set-Cookie line with the session's token. It is kept
+// out of the response's header until the final one is sent.
+func (s *Session) setCookie(which int) {
+	m := s.manager
+	var maxAge time.Duration
+	if s.head.Remembered {
+		maxAge = s.record.Absolute.Sub(m.now())
+	}
+	line := make([]byte, 0, 160)
+	s.setLines[which] = string(m.attributes.AppendSet(line, m.names[which], s.token.AppendReveal, maxAge))
+}
+
+// expireCookie prepares the line that makes the browser drop the cookie.
+func (s *Session) expireCookie(which int) {
+	s.setLines[which] = s.manager.attributes.Expire(s.manager.names[which])
+}
+
+// writeHeader adds to the header of a response what belongs there by now.
+func (s *Session) writeHeader(h http.Header) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.opened == nil {
+		return // nobody asked for the session
+	}
+	s.writeCookies(h)
+	s.writeVary(h)
+	s.writeCacheControl(h)
+}
+
+// writeCookies adds the prepared lines, one for a name at most: whatever the
+// handler itself set under these names goes.
+func (s *Session) writeCookies(h http.Header) {
+	for which, line := range s.setLines {
+		if line == "" {
+			continue
+		}
+		name := s.manager.names[which] + "="
+		kept := make([]string, 0, 1+len(h["Set-Cookie"]))
+		for _, other := range h["Set-Cookie"] {
+			if !strings.HasPrefix(other, name) {
+				kept = append(kept, other)
+			}
+		}
+		h["Set-Cookie"] = append(kept, line)
+	}
+}
+
+// writeVary says that the response depends on the cookies, once.
+func (s *Session) writeVary(h http.Header) {
+	vary := h["Vary"]
+	if len(vary) == 0 {
+		s.lent[0] = "Cookie"
+		h["Vary"] = s.lent[0:1:1]
+		return
+	}
+	for _, value := range vary {
+		for field := range strings.SplitSeq(value, ",") {
+			if field = strings.TrimSpace(field); field == "*" || strings.EqualFold(field, "Cookie") {
+				return
+			}
+		}
+	}
+	h["Vary"] = append(vary[:len(vary):len(vary)], "Cookie")
+}
+
+// writeCacheControl keeps tokens and private pages out of every cache. Nothing
+// else does: Set-Cookie does not stop a shared cache (RFC 9111, 7.3), and with
+// Vary alone the Back button shows the private page after sign-out.
+func (s *Session) writeCacheControl(h http.Header) {
+	control := h["Cache-Control"]
+	if s.setLines != [cookieCount]string{} {
+		for _, value := range control {
+			if strings.Contains(strings.ToLower(value), "no-store") {
+				return
+			}
+		}
+	} else if len(control) > 0 || !(s.is == holds && s.head.SignedIn || s.is == ended || s.is == stale) {
+		return
+	}
+	s.lent[1] = "no-store"
+	h["Cache-Control"] = s.lent[1:2:2]
+}

@@ -1,0 +1,331 @@
+package coatcheck
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/coatcheck/coatcheck/internal/cookie"
+	"github.com/coatcheck/coatcheck/internal/head"
+	"github.com/coatcheck/coatcheck/internal/secret"
+	"github.com/coatcheck/coatcheck/store"
+)
+
+// standing is how a request stands to its session.
+type standing uint8
+
+const (
+	// nobody: there is no session; the first write starts an anonymous one.
+	nobody standing = iota
+	// holds: the request's token opens a live session.
+	holds
+	// stale: the token was superseded a moment ago. The request sees nothing,
+	// changes nothing and gets no cookie.
+	stale
+	// foreign: another site caused the request.
+	foreign
+	// ended: the session ended under the request's hands.
+	ended
+)
+
+// opened is what a request found of its session, and what it has gathered.
+type opened struct {
+	err     error // why it could not be opened
+	is      standing
+	token   secret.Token
+	earlier bool // token has the previous secret, not the current
+	record  store.Record
+	head    head.Head // lends from record.Head
+	buffers *buffers
+
+	unsealed  bool
+	sealError error
+	key       secret.DataKey
+
+	gathered
+}
+
+// buffers are the byte strings that a record is loaded into. They, and never
+// what refers to them, are used again for other requests.
+type buffers struct{ head, data []byte }
+
+var bufferPool = sync.Pool{New: func() any { return &buffers{} }}
+
+func (s *Session) standing() standing {
+	if s.opened == nil || s.closed {
+		return nobody
+	}
+	return s.is
+}
+
+// open finds the session of the request, once.
+func (s *Session) open() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.opened != nil {
+		return s.err
+	}
+	if s.closed {
+		return ErrCommitted
+	}
+	s.opened = &opened{}
+	s.err = s.find()
+	return s.err
+}
+
+// find looks for a live session among the cookies of the request: first the
+// signed-in, then the anonymous one. A stale sign-in is not passed over, so
+// that its answer cannot start something that takes its place.
+func (s *Session) find() error {
+	if s.crossSite {
+		s.is = foreign
+		return nil
+	}
+	m := s.manager
+	var found [cookieCount]cookie.Found
+	if pairs := cookie.Scan(s.request.Header["Cookie"], m.names[:], found[:]); pairs > cookie.MaxPairs {
+		m.emit(s.event(KindDuplicateCookie, Event{Detail: "more cookies than browsers send"}))
+		return ErrTooManyCookies
+	}
+	for i, f := range found {
+		if f.Count > 1 {
+			m.emit(s.event(KindDuplicateCookie, Event{Detail: m.names[i]}))
+			return fmt.Errorf("%w (%s)", ErrDuplicateCookie, m.names[i])
+		}
+	}
+	for _, which := range [...]int{cookieSignedIn, cookieVisit} {
+		if found[which].Count == 0 || found[which].Value == "" {
+			continue
+		}
+		token, ok := secret.ParseToken(found[which].Value)
+		if !ok {
+			m.emit(s.event(KindForgedToken, Event{Reason: ReasonMalformed}))
+			continue
+		}
+		if err := s.present(token, which == cookieSignedIn); err != nil || s.is != nobody {
+			return err
+		}
+	}
+	return nil
+}
+
+// present shows one token. Whatever it opens, or is stale for, becomes the
+// request's standing.
+func (s *Session) present(token secret.Token, signedIn bool) error {
+	s.token = token
+	for _, read := range [...]store.Freshness{store.Cached, store.Fresh} {
+		err := s.load(s.parent, read)
+		switch {
+		case errors.Is(err, store.ErrNotFound) && read == store.Fresh:
+			return s.refuse(ReasonUnknown, false)
+		case errors.Is(err, store.ErrNotFound):
+			continue // a copy may say yes, never no
+		case err != nil:
+			s.manager.emit(s.event(KindStoreError, Event{ID: token.ID, Detail: "load: " + err.Error()}))
+			return err
+		}
+		now := s.manager.now()
+		v := s.judge(now)
+		if v.opens && s.head.SignedIn == signedIn {
+			s.is, s.earlier = holds, v.earlier
+			if s.record.LastSeen.Sub(now) > store.ClockTolerance {
+				s.manager.emit(s.event(KindClockSkew, Event{ID: token.ID, Subject: s.subject(), Detail: s.record.LastSeen.Sub(now).String() + " ahead"}))
+			}
+			return nil
+		}
+		if read == store.Fresh {
+			return s.turnAway(v, now)
+		}
+	}
+	return nil
+}
+
+// load fills record and head with what the store has, in memory that is used
+// again. Errors: ErrNotFound of the store as it is, any other as ErrStore.
+func (s *Session) load(ctx context.Context, read store.Freshness) error {
+	if s.buffers == nil {
+		s.buffers = bufferPool.Get().(*buffers)
+	}
+	s.record.Head, s.record.Data = s.buffers.head[:0], s.buffers.data[:0]
+	err := s.manager.load(ctx, s.token.ID, &s.record, read)
+	if err != nil {
+		return err
+	}
+	s.buffers.head, s.buffers.data = s.record.Head, s.record.Data
+	return s.parseHead()
+}
+
+// load fills a record from the store. Errors: ErrNotFound of the store as it
+// is, any other as ErrStore.
+func (m *Manager) load(ctx context.Context, id ID, record *store.Record, read store.Freshness) error {
+	ctx, cancel := m.readContext(ctx)
+	defer cancel()
+	err := m.config.Store.Load(ctx, id, record, read)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return storeError("load", err)
+	}
+	return err
+}
+
+func (s *Session) parseHead() error {
+	if err := s.head.Parse(s.record.Head); err != nil {
+		return storeError("load", err)
+	}
+	return nil
+}
+
+// verdict is what a loaded record says to a token.
+type verdict struct {
+	opens   bool // it is good
+	earlier bool // by the previous secret
+	late    bool // it was good, and the browser may hold a better one by now
+	retired bool // it was good, and is not to be seen again
+	reason  Reason
+}
+
+// judge compares the presented token with the loaded record. All comparisons
+// are made, in constant time, before any is looked at.
+func (s *Session) judge(now time.Time) verdict {
+	h, scope := &s.head, s.manager.scope
+	given := scope.Verifier(s.token.Secret)
+	family := scope.Family(s.token.Secret).Equal(h.Family)
+	current := given.Equal(h.Current)
+	previous := h.HasPrevious && given.Equal(h.Previous)
+	replaced := h.HasReplaced && given.Equal(h.Replaced)
+
+	good := current || previous && (h.Seen.IsZero() || now.Before(h.Seen.Add(s.manager.config.RotationGrace)))
+	switch {
+	case replaced && !s.record.Retired:
+		return verdict{late: now.Before(h.ReplacedUntil), reason: ReasonReplaced, retired: family && !now.Before(h.ReplacedUntil)}
+	case good && s.record.Retired:
+		return verdict{late: now.Before(s.record.Absolute), reason: ReasonReplaced}
+	case good && !now.Before(s.record.Absolute):
+		return verdict{reason: ReasonAbsolute}
+	case good && !now.Before(s.record.Deadline()):
+		return verdict{reason: ReasonIdle}
+	case good:
+		return verdict{opens: true, earlier: !current}
+	case family:
+		return verdict{retired: true, reason: ReasonReuse}
+	}
+	return verdict{reason: ReasonWrongSecret}
+}
+
+// turnAway acts on a verdict that does not open the session, after a fresh
+// load.
+func (s *Session) turnAway(v verdict, now time.Time) error {
+	subject := s.manager.subjectOf(&s.record)
+	switch {
+	case v.opens:
+		// A good token in the cookie of the other kind: no browser that got it
+		// from here has it there.
+		return s.refuse(ReasonWrongSecret, true)
+	case v.late:
+		s.is = stale
+		s.manager.emit(s.event(KindStaleRequest, Event{ID: s.token.ID, Subject: subject, Reason: v.reason}))
+		return nil
+	case v.retired && s.record.Live(now):
+		s.manager.emit(s.event(KindRetiredToken, Event{ID: s.token.ID, Subject: subject, Reason: ReasonReuse}))
+		return s.remove(subject, ReasonReuse)
+	case v.reason == ReasonWrongSecret:
+		return s.refuse(v.reason, true)
+	case v.reason == ReasonIdle, v.reason == ReasonAbsolute:
+		return s.remove(subject, v.reason)
+	}
+	return nil // retired or replaced long ago: as if it had never been
+}
+
+// refuse leaves the request without the session of this token, at no cost to
+// the store.
+func (s *Session) refuse(reason Reason, known bool) error {
+	e := Event{Reason: reason}
+	if known {
+		e.ID = s.token.ID
+	}
+	s.manager.emit(s.event(KindForgedToken, e))
+	return nil
+}
+
+// remove deletes the session that was found to be over. Of all who find it so,
+// one tells. A failure is an event: the session is over in any case.
+func (s *Session) remove(subject string, reason Reason) error {
+	m := s.manager
+	ctx, cancel := m.writeContext(s.parent)
+	defer cancel()
+	gone, err := m.config.Store.Delete(ctx, s.token.ID)
+	if err != nil {
+		m.emit(s.event(KindStoreError, Event{ID: s.token.ID, Detail: "delete: " + err.Error()}))
+		if reason == ReasonReuse {
+			return storeError("end a session whose retired token was presented", err)
+		}
+		return nil
+	}
+	for _, id := range gone {
+		m.emit(s.event(KindEnded, Event{ID: id, Subject: subject, Reason: reason}))
+	}
+	return nil
+}
+
+// unseal makes the data readable. mu is held.
+func (s *Session) unseal() error {
+	if s.opened == nil {
+		return ErrCommitted
+	}
+	if s.unsealed {
+		return s.sealError
+	}
+	s.unsealed = true
+	if s.is != holds {
+		return nil
+	}
+	s.base, s.sealError = s.plain()
+	if len(s.ops) == 0 {
+		s.working = s.base
+	}
+	if s.sealError != nil {
+		s.manager.emit(s.event(KindUndecodable, Event{ID: s.record.ID, Subject: s.subject(), Detail: s.sealError.Error()}))
+	}
+	return s.sealError
+}
+
+// plain returns the record's data, unsealed.
+func (s *Session) plain() ([]byte, error) {
+	if !s.head.Sealed {
+		return s.record.Data, nil
+	}
+	wrap := s.head.Wrap
+	if s.earlier {
+		wrap = s.head.PreviousWrap
+	}
+	s.key = s.manager.scope.Unwrap(wrap, s.token.Secret)
+	data, err := s.manager.scope.Open(nil, s.key, s.record.ID, s.record.Data)
+	if err != nil {
+		return nil, storeError("unseal", err)
+	}
+	return data, nil
+}
+
+// event fills in what is known of the request.
+func (s *Session) event(kind Kind, e Event) Event {
+	e.Kind = kind
+	e.Remote = s.manager.remote(s.request)
+	return e
+}
+
+// subjectKey is how the subject is written in records: the manager's name, a
+// colon, which no name has, and the subject. So lists and limits of two
+// managers on one store are apart.
+func (m *Manager) subjectKey(subject string) string {
+	if subject == "" {
+		return ""
+	}
+	return m.config.Name + ":" + subject
+}
+
+// subjectOf is the reverse of subjectKey. It does not allocate.
+func (m *Manager) subjectOf(r *store.Record) string {
+	return strings.TrimPrefix(r.Subject, m.config.Name+":")
+}
