@@ -1,0 +1,138 @@
+package memstore
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"sync"
+
+	"github.com/coatcheck/coatcheck/store"
+)
+
+// shardCount is also how many subject stripes there are: a set of either is the
+// bits of one word.
+const shardCount = 64
+
+// shard keeps the rows of a 64th of all ids.
+type shard struct {
+	mu    sync.RWMutex
+	ids   index // from the tag of an id to the ref of its row
+	slots slots
+
+	// For when memory runs out:
+	searched int64  // when the dead were last looked for
+	hand     uint32 // the chunk at which the last search for the anonymous ended
+}
+
+// idKey is the part of an id by which it is found. An id is random but for its
+// placement, which all of a subject's sessions share, so no hash is needed and
+// the last bytes are as good as any.
+func idKey(id store.ID) uint32 { return binary.LittleEndian.Uint32(id[12:]) }
+
+// shardOf is the shard of an id by its key.
+func shardOf(key uint32) int { return int(key >> 26) }
+
+// tagOf is the tag of an id within its shard: the bits that chose the shard
+// come last, because the index goes by the first.
+func tagOf(key uint32) uint32 { return bits.RotateLeft32(key, 6) }
+
+// find returns the ref of the record's row, or 0.
+func (sh *shard) find(id store.ID) ref {
+	tag := tagOf(idKey(id))
+	for at, found := sh.ids.find(tag, -1); at >= 0; at, found = sh.ids.find(tag, sh.ids.next(at)) {
+		if sh.slots.row(found).id() == id {
+			return found
+		}
+	}
+	return 0
+}
+
+// add indexes a row that has been written.
+func (sh *shard) add(id store.ID, at ref) {
+	sh.slots.budget.used.Add(sh.ids.add(tagOf(idKey(id)), at))
+}
+
+// forget takes a row out of the index.
+func (sh *shard) forget(id store.ID, at ref) {
+	sh.slots.budget.used.Add(sh.ids.remove(tagOf(idKey(id)), at))
+}
+
+// remove forgets the record and empties its slot.
+func (sh *shard) remove(at ref) {
+	sh.forget(sh.slots.row(at).id(), at)
+	sh.slots.give(at)
+}
+
+// rewrite replaces the record in the slot by rec, but for what an Update keeps,
+// and moves it to another slot if its size asks for that. It reports whether
+// there was room; if not nothing has changed.
+func (sh *shard) rewrite(at ref, rec *store.Record, subject string) bool {
+	old := sh.slots.row(at)
+	created, lastSeen := old.created(), max(old.lastSeen(), rec.LastSeen.UnixMicro())
+	size := rowSize(subject, rec)
+	if sh.slots.fits(at, size) {
+		old.write(rec, subject, created, lastSeen)
+		return true
+	}
+	to := sh.slots.take(size, subject == "")
+	if to == 0 {
+		if size > len(old) {
+			return false
+		}
+		old.write(rec, subject, created, lastSeen)
+		return true
+	}
+	sh.slots.row(to).write(rec, subject, created, lastSeen)
+	sh.ids.replace(tagOf(idKey(rec.ID)), at, to)
+	sh.slots.give(at)
+	sh.tidy(at)
+	return true
+}
+
+// tidy moves the few rows of a chunk to other chunks, where these have room for
+// them twice over, and so returns the chunk's memory. at is a slot that was
+// emptied.
+func (sh *shard) tidy(at ref) {
+	s := &sh.slots
+	n := at >> refSlotBits
+	c := &s.chunks[n]
+	if c.mem == nil || !c.sparse() {
+		return
+	}
+	if elsewhere := c.pool.open - (c.slots() - int(c.used)); elsewhere < 2*int(c.used) {
+		return
+	}
+	s.unlink(n) // so that no row is moved to where it was
+	for slot := range c.slots() {
+		from := c.row(slot)
+		if !from.used() {
+			continue
+		}
+		to := s.takeFrom(c.pool.first)
+		copy(s.row(to), from)
+		sh.ids.replace(tagOf(idKey(from.id())), n<<refSlotBits|ref(slot), to)
+	}
+	c.pool.open += int(c.used)
+	c.used = 0
+	s.link(n)
+	s.dropChunk(n)
+}
+
+// clear forgets everything, and returns how many records were not retired.
+func (sh *shard) clear() (n int) {
+	s := &sh.slots
+	for i := range s.chunks {
+		c := &s.chunks[i]
+		if c.mem == nil {
+			continue
+		}
+		for slot := range c.slots() {
+			if r := c.row(slot); r.used() && !r.retired() {
+				n++
+			}
+		}
+		s.budget.used.Add(-c.footprint())
+	}
+	s.budget.used.Add(-8 * int64(len(sh.ids.cells)))
+	sh.ids, sh.slots = index{}, slots{budget: s.budget}
+	return n
+}
