@@ -1,0 +1,95 @@
+// The site works without this. With it, an open page says at once when its
+// session has ended, the page "what happened" follows along, and the time left
+// counts down.
+"use strict";
+(() => {
+  const session = document.body.dataset.session;
+  const banner = document.querySelector(".banner");
+  let leaving = false; // this page is on its way to another: what ends now is no surprise
+
+  addEventListener("submit", () => { leaving = true; });
+  addEventListener("pagehide", () => { leaving = true; });
+  addEventListener("pageshow", () => { leaving = false; });
+
+  const reasons = {
+    "sign-out": "You signed out in another tab.",
+    "replaced": "Your session got a new ticket in another tab.",
+    "idle": "This session ended because it was not used.",
+    "absolute": "This session ended because its time was up.",
+    "ended by another": "This session was ended from elsewhere.",
+    "evicted": "This session was ended because there were too many.",
+    "reuse": "This session was ended because an old ticket of it turned up.",
+  };
+
+  function ended(reason) {
+    if (leaving || !banner.hidden) return;
+    const onward = document.createElement("a");
+    onward.href = location.href;
+    onward.textContent = "Continue";
+    banner.replaceChildren((reasons[reason] || "This session was ended.") + " ", onward);
+    banner.hidden = false;
+  }
+
+  let reloading = false;
+  async function follow() {
+    const watched = document.querySelector("[data-watch]");
+    if (!watched || reloading || new URLSearchParams(location.search).has("n")) return;
+    reloading = true;
+    try {
+      const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+      if (!answer.ok) return;
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const fresh = page.querySelector("[data-watch]");
+      if (fresh && page.body.dataset.session === session) {
+        const open = watched.querySelector("details").open;
+        fresh.querySelector("details").open = open;
+        watched.replaceWith(fresh);
+      }
+    } catch {
+      // The next event, or a reload, shows it.
+    } finally {
+      reloading = false;
+    }
+  }
+
+  // A browser opens six connections to a host over HTTP/1.1 and no more, so of
+  // all tabs with this session one holds the stream and tells the others.
+  function listen() {
+    const tabs = "BroadcastChannel" in window ? new BroadcastChannel("coatcheck") : null;
+    const hear = (message) => {
+      if (message.session !== session) return;
+      if (message.kind === "ended") ended(message.reason);
+      if (message.kind === "news") follow();
+    };
+    if (tabs) tabs.onmessage = (event) => hear(event.data);
+    const hold = () => new Promise((done) => {
+      const stream = new EventSource(document.body.dataset.live);
+      const tell = (message) => { if (tabs) tabs.postMessage(message); hear(message); };
+      // The stream is that of the cookie, which may not be this page's any more.
+      stream.addEventListener("hello", (event) => {
+        if (event.data !== session) { stream.close(); ended("replaced"); }
+      });
+      stream.addEventListener("news", () => tell({ kind: "news", session }));
+      stream.addEventListener("ended", (event) => {
+        stream.close();
+        tell({ kind: "ended", session, reason: event.data });
+        done();
+      });
+      stream.onerror = () => { if (stream.readyState === EventSource.CLOSED) ended(); };
+    });
+    if (navigator.locks && tabs) navigator.locks.request("coatcheck " + session, hold);
+    else hold();
+  }
+
+  function countDown(element) {
+    const left = Math.max(0, Math.round((Date.parse(element.dataset.until) - Date.now()) / 1000));
+    const words = left > 5400 ? Math.round(left / 3600) + " hours" : left > 90 ? Math.round(left / 60) + " minutes" : left + " seconds";
+    element.textContent = "(in " + words + ") ";
+  }
+
+  if (session) listen();
+  for (const element of document.querySelectorAll("[data-until]")) {
+    countDown(element);
+    setInterval(countDown, 1000, element);
+  }
+})();
