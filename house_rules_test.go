@@ -44,7 +44,8 @@ func oneCommentPerPackage(tree *houseTree) (broken []string) {
 	return broken
 }
 
-// everythingExportedIsDocumented where others can import it.
+// everythingExportedIsDocumented where others can import it. What makes a type
+// an error needs no words.
 func everythingExportedIsDocumented(tree *houseTree) (broken []string) {
 	for _, file := range tree.files {
 		if file.test || !importable(file) {
@@ -88,7 +89,9 @@ func undocumented(declaration ast.Decl) (names []*ast.Ident) {
 			}
 		}
 	}
-	return slices.DeleteFunc(names, func(name *ast.Ident) bool { return !name.IsExported() })
+	return slices.DeleteFunc(names, func(name *ast.Ident) bool {
+		return !name.IsExported() || name.Name == "Error" || name.Name == "Unwrap"
+	})
 }
 
 func receiverIsExported(receiver ast.Expr) bool {

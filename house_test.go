@@ -101,7 +101,7 @@ func orderly() map[string]string {
 		"go.work":    "go 1.26\n\nuse (\n\t.\n\t./cmd\n\t./store/sqlitestore\n)\n",
 		"allmodules": ".\n./cmd\n./store/sqlitestore\n",
 
-		"doc.go":                    "// Package coatcheck is.\n" + imports("coatcheck", "store", "store/memstore", "dbsc", "internal/seal") + "// K is.\ntype K struct{}\n\nfunc (k key) Get() {}\n",
+		"doc.go":                    "// Package coatcheck is.\n" + imports("coatcheck", "store", "store/memstore", "dbsc", "internal/seal") + "// K is.\ntype K struct{}\n\nfunc (k key) Get() {}\n\nfunc (k K) Error() string { return \"\" }\n",
 		"doc_test.go":               imports("coatcheck_test", "", "coatchecktest", "store/storetest"),
 		"internal/seal/doc.go":      "// Package seal is.\npackage seal\nfunc Seal() {" + strings.Repeat("\n", mostFuncLines-2) + "}\n",
 		"dbsc/doc.go":               "// Package dbsc is.\npackage dbsc\n\n// Levels of use.\nconst (\n\tPrefer = 1\n\tRequire = 2\n)\n",
