@@ -75,7 +75,8 @@ func (m *Manager) Handler(h http.Handler) http.Handler {
 			h.ServeHTTP(w, r)
 			return
 		}
-		s := &Session{manager: m, writer: w, parent: r.Context(), began: m.config.Now()}
+		began := m.config.Now()
+		s := &Session{manager: m, writer: w, parent: r.Context(), began: began}
 		inner := r.WithContext((*requestContext)(s))
 		s.request = inner
 		completed := false
@@ -92,6 +93,7 @@ func (m *Manager) Handler(h http.Handler) http.Handler {
 			h.ServeHTTP(wrapped, inner)
 		}
 		s.complete()
+		m.sweep(began)
 		completed = true
 	})
 }
@@ -103,16 +105,28 @@ func (m *Manager) Handler(h http.Handler) http.Handler {
 func (m *Manager) HandlerFunc(f func(http.ResponseWriter, *http.Request, *Session) error) http.Handler {
 	return m.within(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s, err := m.Get(r)
-		if err == nil {
-			err = f(w, r, s)
-		}
 		if err != nil {
-			if s != nil {
-				s.Discard()
-			}
 			m.Error(w, r, err)
+			return
+		}
+		if err := f(w, r, s); err != nil {
+			s.Discard()
+			s.answer(w, r, err)
 		}
 	}))
+}
+
+// answer answers with an error, if the response has not started: afterwards
+// the client can only be told by a connection that breaks off, which is for
+// the handler to decide, and the log is told.
+func (s *Session) answer(w http.ResponseWriter, r *http.Request, err error) {
+	if !s.headerOut {
+		s.manager.Error(w, r, err)
+		return
+	}
+	if s.failure == nil {
+		s.manager.logFailure(r, err)
+	}
 }
 
 // within serves h with a session whether or not a Handler is around already.
@@ -211,8 +225,7 @@ const (
 
 // sweep removes what has expired, at most once a minute, beside the request
 // that finds it due. It ends by itself: by its limit or by StoreTimeout.
-func (m *Manager) sweep() {
-	now := m.now()
+func (m *Manager) sweep(now time.Time) {
 	last := m.swept.Load()
 	if now.Unix()-last < int64(sweepEvery/time.Second) || !m.swept.CompareAndSwap(last, now.Unix()) {
 		return
@@ -221,7 +234,7 @@ func (m *Manager) sweep() {
 		ctx, cancel := context.WithTimeout(context.Background(), m.config.StoreTimeout)
 		defer cancel()
 		for removed := 0; removed < sweepLimit; {
-			n, more, err := m.config.Store.Sweep(ctx, now, 500)
+			n, more, err := m.config.Store.Sweep(ctx, store.Instant(now), 500)
 			if err != nil {
 				m.emit(Event{Kind: KindStoreError, Detail: "sweep: " + err.Error()})
 				return

@@ -186,17 +186,17 @@ type verdict struct {
 	reason  Reason
 }
 
-// judge compares the presented token with the loaded record. All comparisons
-// are made, in constant time, before any is looked at.
+// judge compares the presented token with the loaded record, each part in
+// constant time.
 func (s *Session) judge(now time.Time) verdict {
 	h, scope := &s.head, s.manager.scope
 	given := scope.Verifier(s.token.Secret)
-	family := scope.Family(s.token.Secret).Equal(h.Family)
 	current := given.Equal(h.Current)
 	previous := h.HasPrevious && given.Equal(h.Previous)
 	replaced := h.HasReplaced && given.Equal(h.Replaced)
 
 	good := current || previous && (h.Seen.IsZero() || now.Before(h.Seen.Add(s.manager.config.RotationGrace)))
+	family := good || scope.Family(s.token.Secret).Equal(h.Family)
 	switch {
 	case replaced && !s.record.Retired:
 		return verdict{late: now.Before(h.ReplacedUntil), reason: ReasonReplaced, retired: family && !now.Before(h.ReplacedUntil)}

@@ -131,18 +131,25 @@ func (m *Manager) End(ctx context.Context, ids ...ID) (int, error) {
 }
 
 // EndSubject ends every session of a user, refuses sign-ins of that user which
-// are under way, and returns how many it ended.
-func (m *Manager) EndSubject(ctx context.Context, subject string) (int, error) {
+// are under way, and returns how many it ended. With the context of a request,
+// that request itself may sign the user in afterwards, as after a reset of the
+// password.
+func (m *Manager) EndSubject(request context.Context, subject string) (int, error) {
 	if subject == "" {
 		return 0, errNoSubject
 	}
-	ctx, cancel := m.writeContext(ctx)
+	ctx, cancel := m.writeContext(request)
 	defer cancel()
 	gone, err := m.config.Store.DeleteSubject(ctx, m.subjectKey(subject), m.now())
 	if err != nil {
 		return len(gone), storeError("end the sessions of a subject", err)
 	}
 	m.tellEnded(gone, subject)
+	if s, ok := request.Value(contextKey{m}).(*Session); ok {
+		s.mu.Lock()
+		s.began = m.config.Now() // what it does from now on comes after the mark
+		s.mu.Unlock()
+	}
 	return len(gone), nil
 }
 

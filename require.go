@@ -75,8 +75,7 @@ func (m *Manager) Error(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	status := Status(err)
 	if status >= 500 {
-		m.config.Logger.LogAttrs(r.Context(), slog.LevelError, "coatcheck: request failed",
-			slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Any("error", err))
+		m.logFailure(r, err)
 	}
 	if status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "2")
@@ -94,6 +93,11 @@ func (m *Manager) Error(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	}
 	http.Error(w, clientText(err, status), status)
+}
+
+func (m *Manager) logFailure(r *http.Request, err error) {
+	m.config.Logger.LogAttrs(r.Context(), slog.LevelError, "coatcheck: request failed",
+		slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Any("error", err))
 }
 
 // clientText is what the client is told: the text of this package's error

@@ -127,7 +127,6 @@ func (s *Session) complete() {
 		_ = (*responder)(s).start()
 	}
 	s.close()
-	s.manager.sweep()
 }
 
 // abandon ends a request whose handler panicked. What it gathered is dropped;

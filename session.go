@@ -28,7 +28,7 @@ type Session struct {
 	request   *http.Request       // as handlers see it
 	writer    http.ResponseWriter // nil if opened by Open
 	parent    context.Context     // of the request
-	began     time.Time           // when the request began
+	began     time.Time           // when the request began; mu guards it after the start
 	crossSite bool                // another site caused the request
 
 	// storing is held by whoever stores, from the first load to the last
