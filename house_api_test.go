@@ -11,6 +11,7 @@ import (
 	"go/parser"
 	"go/printer"
 	"go/token"
+	"go/types"
 	"maps"
 	"os"
 	"path/filepath"
@@ -171,6 +172,7 @@ func (text *apiWriter) funcs(funcs []*doc.Func) {
 // declare writes one declaration after an empty line, and none within it: where
 // comments stood, the printer leaves gaps, which would change with them.
 func (text *apiWriter) declare(declaration ast.Decl) {
+	dropErrorTexts(declaration)
 	var printed bytes.Buffer
 	if err := printer.Fprint(&printed, text.fset, declaration); err != nil {
 		text.err = err
@@ -189,6 +191,24 @@ func (text *apiWriter) declare(declaration ast.Decl) {
 	}
 	_, body, _ := strings.Cut(string(formatted), "package p\n")
 	fmt.Fprintf(&text.out, "\n%s\n", strings.TrimSpace(body))
+}
+
+// dropErrorTexts declares an error by its type: its words are no promise.
+func dropErrorTexts(declaration ast.Decl) {
+	ast.Inspect(declaration, func(node ast.Node) bool {
+		spec, ok := node.(*ast.ValueSpec)
+		if !ok || len(spec.Values) != 1 {
+			return true
+		}
+		call, ok := spec.Values[0].(*ast.CallExpr)
+		if !ok {
+			return true
+		}
+		if maker := types.ExprString(call.Fun); maker == "errors.New" || maker == "fmt.Errorf" {
+			spec.Type, spec.Values = ast.NewIdent("error"), nil
+		}
+		return true
+	})
 }
 
 // lineChanges lists the lines that were taken out of then (-) and put into now
@@ -230,14 +250,15 @@ func TestAPITextIsWhatUsersCanReach(t *testing.T) {
 	source := map[string]string{
 		"b.go": "package tag\n\n// New makes a Tag.\nfunc New(name string) (*Tag, error) { return nil, nil }\n\nfunc hidden() {}\n",
 		"a.go": "// Package tag is.\npackage tag\n\nimport \"errors\"\n\n" +
-			"// The errors.\nvar (\n\t// ErrLost: gone.\n\tErrLost = errors.New(\"lost\")\n\terrHidden = errors.New(\"hidden\")\n)\n\n" +
+			"// The errors.\nvar (\n\t// ErrLost: gone.\n\tErrLost = errors.New(\"lost\")\n\terrHidden = errors.New(\"hidden\")\n\n\t// Limit bounds.\n\tLimit = 1 << 10\n)\n\n" +
 			"// Tag is one.\ntype Tag struct {\n\t// Name is it.\n\tName string // in full\n\n\t// Long is long.\n\tLonger int\n\tsecret []byte\n}\n\n" +
 			"// Read reads.\nfunc (t *Tag) Read(\n\tp []byte,\n) error {\n\treturn nil\n}\n\nfunc (t *Tag) read() {}\n",
 	}
 	want := `package tag // import "example.org/tag"
 
 var (
-	ErrLost = errors.New("lost")
+	ErrLost error
+	Limit   = 1 << 10
 )
 
 type Tag struct {
