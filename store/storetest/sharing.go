@@ -113,7 +113,7 @@ var writes = []struct {
 	}},
 }
 
-// cached loads by Cached what the writing handle must answer like Fresh.
+// cachedIsFresh loads by Cached what the writing handle must answer like Fresh.
 func (k *trial) cachedIsFresh(s store.Store, id store.ID, what string) {
 	k.Helper()
 	var cached, fresh store.Record
@@ -248,8 +248,8 @@ func watchTells(k *trial) {
 			}
 			select {
 			case <-told:
-			case <-time.After(20 * time.Second):
-				k.Errorf("nothing told a watcher of a record within 20 s of %s", write.name)
+			case <-time.After(k.patience):
+				k.Errorf("nothing told a watcher of a record within %v of %s", k.patience, write.name)
 			}
 			stop()
 			if _, err := k.a.DeleteAll(k.Context(), after(-48*time.Hour)); err != nil {
@@ -288,7 +288,7 @@ func watchStops(k *trial) {
 	k.update(next(rec), rec.Version)
 	select {
 	case <-told:
-	case <-time.After(20 * time.Second):
+	case <-time.After(k.patience):
 		k.Errorf("a watcher heard nothing after another was stopped")
 	}
 	if n := stopped.Load(); n > 0 {

@@ -23,6 +23,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/coatcheck/coatcheck/store"
 )
@@ -43,7 +44,7 @@ func Run(t *testing.T, open func(t *testing.T) (a, b store.Store)) {
 	for _, c := range cases() {
 		t.Run(c.name, func(t *testing.T) {
 			a, b := open(t)
-			c.try(t, a, b)
+			c.try(t, a, b, 30*time.Second)
 		})
 	}
 }
@@ -65,8 +66,8 @@ func cases() []testCase {
 }
 
 // try runs the case against two handles on one empty store.
-func (c testCase) try(t T, a, b store.Store) {
-	c.run(&trial{T: t, sentence: c.sentence, a: a, b: b})
+func (c testCase) try(t T, a, b store.Store, patience time.Duration) {
+	c.run(&trial{T: t, sentence: c.sentence, a: a, b: b, patience: patience})
 }
 
 // trial is one run of one case: two handles on one store, and the means to
@@ -75,6 +76,7 @@ type trial struct {
 	T
 	sentence string
 	a, b     store.Store
+	patience time.Duration // how long what should happen may take
 }
 
 // Errorf reports what was seen, and the statement that it breaks.

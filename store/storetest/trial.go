@@ -236,7 +236,7 @@ func (k *trial) settle() {
 	k.Helper()
 	for _, s := range []store.Store{k.a, k.b} {
 		if settler, ok := s.(store.Settler); ok {
-			ctx, cancel := context.WithTimeout(k.Context(), time.Minute)
+			ctx, cancel := context.WithTimeout(k.Context(), 2*k.patience)
 			defer cancel()
 			if err := settler.Settle(ctx); err != nil {
 				k.Fatalf("Settle: %v", err)

@@ -2,6 +2,8 @@ package storetest
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/coatcheck/coatcheck/store"
@@ -107,7 +109,7 @@ func (k *trial) grow(id store.ID) {
 
 func allUnlocked(k *trial) {
 	k.create(newRecord("alice"), newRecord("alice"), newRecord(""))
-	ctx, cancel := context.WithTimeout(k.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(k.Context(), k.patience)
 	defer cancel()
 	yielded := 0
 	for rec, err := range k.a.All(ctx) {
@@ -115,15 +117,16 @@ func allUnlocked(k *trial) {
 			k.Fatalf("All: %v", err)
 		}
 		yielded++
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			k.useAll(ctx, rec)
-		}()
+		// In a goroutine that may be left behind, and so reports nothing itself.
+		done := make(chan error, 1)
+		go func() { done <- k.useEverything(ctx, rec) }()
 		select {
-		case <-done:
+		case err := <-done:
+			if err != nil {
+				k.Errorf("within All, %v", err)
+			}
 		case <-ctx.Done():
-			k.Fatalf("a call within All has not returned")
+			k.Fatalf("a call within All has not returned within %v", k.patience)
 		}
 	}
 	if yielded == 0 {
@@ -131,41 +134,34 @@ func allUnlocked(k *trial) {
 	}
 }
 
-// useAll calls every method once, by both handles.
-func (k *trial) useAll(ctx context.Context, rec store.Record) {
-	k.Helper()
+// useEverything calls every method, by both handles, and returns what failed.
+func (k *trial) useEverything(ctx context.Context, rec store.Record) error {
+	var failed []error
+	note := func(method Method, err error) {
+		if err != nil {
+			failed = append(failed, fmt.Errorf("%s: %w", method, err))
+		}
+	}
 	for i := range 2 {
 		s := k.handle(i)
 		var loaded store.Record
-		if err := s.Load(ctx, rec.ID, &loaded, store.Fresh); err != nil {
-			k.Errorf("Load within All: %v", err)
-			return
-		}
-		if err := s.Update(ctx, next(loaded), loaded.Version, start); err != nil {
-			k.Errorf("Update within All: %v", err)
-		}
-		if err := s.Touch(ctx, rec.ID, after(time.Second)); err != nil {
-			k.Errorf("Touch within All: %v", err)
-		}
-		if _, err := s.List(ctx, "alice", start); err != nil {
-			k.Errorf("List within All: %v", err)
-		}
-		for other, err := range s.All(ctx) {
-			if err != nil {
-				k.Errorf("All within All: %v: %v", other.ID, err)
-			}
+		note(Load, s.Load(ctx, rec.ID, &loaded, store.Fresh))
+		note(Update, s.Update(ctx, next(loaded), loaded.Version, start))
+		note(Touch, s.Touch(ctx, rec.ID, after(time.Second)))
+		_, err := s.List(ctx, "alice", start)
+		note(List, err)
+		for _, err := range s.All(ctx) {
+			note(All, err)
 			break
 		}
-		if _, err := s.DeleteSubject(ctx, "bob", start); err != nil {
-			k.Errorf("DeleteSubject within All: %v", err)
-		}
-		if _, _, err := s.Sweep(ctx, start, 10); err != nil {
-			k.Errorf("Sweep within All: %v", err)
-		}
+		_, err = s.DeleteSubject(ctx, "bob", start)
+		note(DeleteSubject, err)
+		_, _, err = s.Sweep(ctx, start, 10)
+		note(Sweep, err)
 	}
-	if _, err := k.a.Delete(ctx, rec.ID); err != nil {
-		k.Errorf("Delete within All: %v", err)
-	}
+	_, err := k.a.Delete(ctx, rec.ID)
+	note(Delete, err)
+	return errors.Join(failed...)
 }
 
 func allEarlyEnd(k *trial) {
