@@ -7,7 +7,7 @@ import (
 )
 
 var createCases = []testCase{
-	{"create-exists", "Create stores a record whose id is not there yet.", createExists},
+	{"create-exists", "The errors named in this package say that nothing happened, and why.", createExists},
 	{"create-again", "Create stores a record whose id is not there yet.", createAgain},
 }
 
@@ -41,8 +41,8 @@ func createExists(k *trial) {
 	k.create(live, dead)
 	retired := k.retire(newRecord("alice"))
 	for _, rec := range []store.Record{live, dead, retired} {
-		for i := range 2 {
-			other := newRecord("bob")
+		for i, subject := range []string{"alice", ""} {
+			other := newRecord(subject)
 			other.ID = rec.ID
 			evicted, err := k.handle(i).Create(k.Context(), other, store.Terms{Max: 1}, start)
 			k.is("Create with the id of a record that is there", err, store.ErrExists)
@@ -50,22 +50,23 @@ func createExists(k *trial) {
 		}
 		k.kept(rec)
 	}
-	k.sameIDs("List of a subject whose Create failed", k.list("bob", start))
-	k.sameIDs("List of the subject", k.list("alice", start), live.ID)
+	k.sameIDs("List after Creates that failed", k.list("alice", start), live.ID)
+	k.sameIDs("All after Creates that failed", idsOf(k.all()...), live.ID, dead.ID)
 }
 
 func createAgain(k *trial) {
-	rec := newRecord("alice")
-	k.create(rec)
-	if _, err := k.a.Delete(k.Context(), rec.ID); err != nil {
-		k.Fatalf("Delete: %v", err)
-	}
-	again := newRecord("bob")
+	rec, again := newRecord("alice"), newRecord("")
 	again.ID = rec.ID
-	k.create(again)
-	k.kept(again)
-	k.sameIDs("List of the subject that had the id before", k.list("alice", start))
-	k.sameIDs("List of the subject that has the id", k.list("bob", start), again.ID)
+	for _, rec := range []store.Record{rec, again, rec} {
+		k.create(rec)
+		k.kept(rec)
+		if listed := k.list("alice", start); (len(listed) == 1) != (rec.Subject == "alice") {
+			k.Errorf("List of the subject has %v after its id was given to a record of subject %q", listed, rec.Subject)
+		}
+		if _, err := k.a.Delete(k.Context(), rec.ID); err != nil {
+			k.Fatalf("Delete: %v", err)
+		}
+	}
 }
 
 func updateReplaces(k *trial) {
