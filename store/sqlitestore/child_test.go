@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"syscall"
 	"testing"
 
 	"github.com/coatcheck/coatcheck/store/sqlitestore"
@@ -14,6 +15,9 @@ import (
 const (
 	childVariable = "SQLITESTORE_TEST_CHILD" // the part that a child plays
 	pathVariable  = "SQLITESTORE_TEST_PATH"  // the file it plays it with
+
+	// giveUpRootVariable has the child become nobody before it begins.
+	giveUpRootVariable = "SQLITESTORE_TEST_NOBODY"
 )
 
 // Some tests need another process: it is this binary again, with a part to
@@ -23,11 +27,18 @@ func TestMain(m *testing.M) {
 	if part == "" {
 		os.Exit(m.Run())
 	}
+	if os.Getenv(giveUpRootVariable) != "" {
+		if err := syscall.Setuid(nobody); err != nil {
+			panic(err)
+		}
+	}
 	if err := children[part](os.Getenv(pathVariable)); err != nil {
 		fmt.Println("error:", err)
 		os.Exit(1)
 	}
 }
+
+const nobody = 65534
 
 // children are the parts. What one prints is for the test to read.
 var children = map[string]func(path string) error{

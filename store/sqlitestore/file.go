@@ -164,10 +164,20 @@ func (s *Store) openReads() (err error) {
 		selectSession: &s.selectOne, listSessions: &s.selectList, pageOfSessions: &s.selectPage,
 	} {
 		if *stmt, err = s.reads.Prepare(query); err != nil {
-			return errors.Join(s.explain("open", err), s.reads.Close())
+			return errors.Join(s.explain("open", err), s.closeReads())
 		}
 	}
 	return nil
+}
+
+func (s *Store) closeReads() error {
+	var errs []error
+	for _, stmt := range []*sql.Stmt{s.selectOne, s.selectList, s.selectPage} {
+		if stmt != nil {
+			errs = append(errs, stmt.Close())
+		}
+	}
+	return errors.Join(append(errs, s.reads.Close())...)
 }
 
 // connect opens one connection.
@@ -183,8 +193,14 @@ func connect(ctx context.Context, path string, parameters ...string) (*statement
 	return &statements{db: db, conn: conn, prepared: make(map[string]*sql.Stmt)}, nil
 }
 
+// close closes the statements too: SQLite keeps a connection open as long as it
+// has one, and only the last to be closed puts the log away.
 func (s *statements) close() error {
-	return errors.Join(s.conn.Close(), s.db.Close())
+	var errs []error
+	for _, stmt := range s.prepared {
+		errs = append(errs, stmt.Close())
+	}
+	return errors.Join(append(errs, s.conn.Close(), s.db.Close())...)
 }
 
 // address is how the driver is told of a file, whatever is in its name.

@@ -131,7 +131,7 @@ func open(path string, options Options) (s *Store, err error) {
 	if err := s.openReads(); err != nil {
 		return nil, err
 	}
-	opened = append(opened, s.reads.Close)
+	opened = append(opened, s.closeReads)
 	if err := s.checkpoints.open(s); err != nil {
 		return nil, err
 	}
@@ -154,7 +154,7 @@ func (s *Store) Close() error {
 	s.settled.Lock()
 	s.closed.Store(true)
 	s.settled.Unlock()
-	return errors.Join(err, s.checkpoints.close(), s.reads.Close(), s.writer.sql.close(), s.lock.release())
+	return errors.Join(err, s.checkpoints.close(), s.closeReads(), s.writer.sql.close(), s.lock.release())
 }
 
 // Create implements [store.Store].
