@@ -115,7 +115,7 @@ func (s *Session) store() error {
 // its session, nil if it does or if there is none.
 func (s *Session) refusal() error {
 	switch s.is {
-	case stale:
+	case stale, unproven:
 		return ErrStale
 	case foreign:
 		return ErrCrossSite
@@ -258,7 +258,7 @@ func (s *Session) trySwap(ctx context.Context, edit func(*successor) error) erro
 		}
 		return storeError("update", err) // it is there, and yet it is not
 	default:
-		if !s.landed(n.record) {
+		if !m.landed(ctx, n.record) {
 			return storeError("update", err)
 		}
 	}
@@ -268,11 +268,11 @@ func (s *Session) trySwap(ctx context.Context, edit func(*successor) error) erro
 
 // landed reports whether a write with an unknown outcome has happened: the
 // version is one that nobody else can have drawn.
-func (s *Session) landed(r store.Record) bool {
-	ctx, cancel := s.manager.writeContext(s.parent)
+func (m *Manager) landed(ctx context.Context, r store.Record) bool {
+	ctx, cancel := m.writeContext(ctx) // the write may have used up its time
 	defer cancel()
 	var now store.Record
-	return s.manager.load(ctx, r.ID, &now, store.Fresh) == nil && now.Version == r.Version
+	return m.load(ctx, r.ID, &now, store.Fresh) == nil && now.Version == r.Version
 }
 
 // install makes a stored successor what the request has.
@@ -304,7 +304,7 @@ func (s *Session) reopen(ctx context.Context) error {
 	switch {
 	case v.opens:
 		s.earlier = v.earlier
-	case v.reason == ReasonReplaced, v.retired:
+	case v.reason == ReasonReplaced, v.retired, v.foreign:
 		// Retired while the request was under way: it was good when it came, so
 		// this is no reuse.
 		s.is = stale
@@ -394,7 +394,7 @@ func (s *Session) create(ctx context.Context, n *successor, terms store.Terms) (
 	case errors.Is(err, store.ErrFull), errors.Is(err, store.ErrExists):
 		return nil, storeError("create", err)
 	default:
-		if !s.landed(n.record) {
+		if !m.landed(ctx, n.record) {
 			return nil, storeError("create", err)
 		}
 	}

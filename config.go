@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coatcheck/coatcheck/dbsc"
 	"github.com/coatcheck/coatcheck/internal/cookie"
 	"github.com/coatcheck/coatcheck/internal/secret"
 	"github.com/coatcheck/coatcheck/store"
@@ -87,6 +88,11 @@ type Config struct {
 	// StrictSameSite writes SameSite=Strict: a link from another site then
 	// arrives without the session.
 	StrictSameSite bool
+
+	// DeviceBound binds sessions to the device that signed in, for browsers
+	// that can: see package dbsc. Handler then serves two paths below
+	// dbsc.Config.Path itself. Default: off.
+	DeviceBound dbsc.Config
 
 	// StoreTimeout bounds each call of the store. Default: 5 seconds.
 	StoreTimeout time.Duration
@@ -170,6 +176,7 @@ func (c *Config) setDefaults() {
 	defaultTo(&c.StoreTimeout, 5*time.Second)
 	defaultTo(&c.MaxBytes, 64<<10)
 	defaultTo(&c.MaxPerSubject, 100)
+	c.DeviceBound.SetDefaults()
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
@@ -219,6 +226,10 @@ func (c *Config) validate() error {
 	refuse(c.InsecureHTTP && c.InsecureCrossSite, "InsecureHTTP and InsecureCrossSite exclude each other: browsers refuse SameSite=None without TLS")
 	refuse(c.StrictSameSite && c.InsecureCrossSite, "StrictSameSite and InsecureCrossSite exclude each other")
 	refuse(c.InsecureDomain != "" && !domainName(c.InsecureDomain), "InsecureDomain %q is not a domain name", c.InsecureDomain)
+	if err := c.DeviceBound.Validate(); err != nil {
+		refuse(true, "DeviceBound: %v", err)
+	}
+	refuse(c.DeviceBound.Mode != dbsc.Off && c.InsecureHTTP, "DeviceBound needs TLS: leave out InsecureHTTP")
 	c.validateProfile(refuse)
 	for _, name := range c.cookieNames() {
 		if err := c.cookieAttributes().Check(name); err != nil && len(errs) == 0 {

@@ -35,6 +35,9 @@ func (s *Session) End(ctx context.Context) error {
 		if len(gone) > 0 {
 			if !s.started {
 				s.expireCookie(which)
+				if s.ticket != "" {
+					s.expireCookie(cookieBound)
+				}
 			}
 			m.emit(s.event(KindEnded, Event{ID: s.token.ID, Subject: subject, Reason: ReasonSignOut}))
 		}
@@ -46,7 +49,7 @@ func (s *Session) End(ctx context.Context) error {
 func (s *Session) leave(reason Reason) {
 	s.is = ended
 	s.ops, s.base, s.working = nil, nil, nil
-	s.setLines = [cookieCount]string{}
+	s.setLines, s.offer = [cookieCount]string{}, ""
 	s.announce(&EndedError{reason})
 }
 

@@ -49,6 +49,7 @@ const (
 	ReasonUnknown     Reason = "unknown session"     // the token's session is not there: forged, or ended long ago
 	ReasonWrongSecret Reason = "wrong secret"        // the session is there, and never had this secret
 	ReasonCredentials Reason = "credentials changed" //
+	ReasonNotBound    Reason = "not bound"           // dbsc.Require, and the browser did not bind it in time
 )
 
 // Event tells what happened to a session or a request. It never holds a token.

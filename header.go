@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/coatcheck/coatcheck/dbsc"
 )
 
 // setCookie prepares the Set-Cookie line with the session's token. It is kept
@@ -31,6 +33,9 @@ func (s *Session) writeHeader(h http.Header) {
 		return // nobody asked for the session
 	}
 	s.writeCookies(h)
+	if s.offer != "" {
+		h.Set(dbsc.HeaderRegistration, s.manager.config.DeviceBound.RegistrationHeader(s.offer))
+	}
 	s.writeVary(h)
 	s.writeCacheControl(h)
 }
@@ -82,7 +87,7 @@ func (s *Session) writeCacheControl(h http.Header) {
 				return
 			}
 		}
-	} else if len(control) > 0 || !(s.is == holds && s.head.SignedIn || s.is == ended || s.is == stale) {
+	} else if len(control) > 0 || !(s.is == holds && s.head.SignedIn || s.is == ended || s.is == stale || s.is == unproven) {
 		return
 	}
 	s.lent[1] = "no-store"

@@ -54,6 +54,9 @@ func New(config Config) (*Manager, error) {
 	_, inProcess := config.Store.(store.InProcess)
 	m.sealed = !inProcess
 	m.swept.Store(m.now().Unix())
+	if warning := config.DeviceBound.Warning(); warning != "" {
+		config.Logger.Warn("coatcheck: " + warning)
+	}
 	return m, nil
 }
 
@@ -87,7 +90,8 @@ func (m *Manager) Handler(h http.Handler) http.Handler {
 			r.Pattern = inner.Pattern
 		}()
 		wrapped := s.responseWriter()
-		if err := m.admit(s, inner); err != nil {
+		if m.servesBinding(wrapped, inner, s) {
+		} else if err := m.admit(s, inner); err != nil {
 			m.Error(wrapped, inner, err)
 		} else {
 			h.ServeHTTP(wrapped, inner)

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/coatcheck/coatcheck/dbsc"
 	"github.com/coatcheck/coatcheck/internal/cookie"
 	"github.com/coatcheck/coatcheck/internal/head"
 	"github.com/coatcheck/coatcheck/internal/secret"
@@ -25,6 +26,11 @@ const (
 	// stale: the token was superseded a moment ago. The request sees nothing,
 	// changes nothing and gets no cookie.
 	stale
+	// unproven: the token opens a session that is bound to a device, and the
+	// request does not show that it comes from there. It sees and changes
+	// nothing, as if stale, but may sign in anew: a browser that has lost its
+	// key could do nothing else.
+	unproven
 	// foreign: another site caused the request.
 	foreign
 	// ended: the session ended under the request's hands.
@@ -39,6 +45,8 @@ type opened struct {
 	earlier bool // token has the previous secret, not the current
 	record  store.Record
 	head    head.Head // lends from record.Head
+	binding dbsc.State
+	ticket  string // the short-lived cookie of a bound session, as presented
 	buffers *buffers
 
 	unsealed  bool
@@ -96,6 +104,7 @@ func (s *Session) find() error {
 			return fmt.Errorf("%w (%s)", ErrDuplicateCookie, m.names[i])
 		}
 	}
+	s.ticket = found[cookieBound].Value
 	for _, which := range [...]int{cookieSignedIn, cookieVisit} {
 		if found[which].Count == 0 || found[which].Value == "" {
 			continue
@@ -171,7 +180,11 @@ func (m *Manager) load(ctx context.Context, id ID, record *store.Record, read st
 }
 
 func (s *Session) parseHead() error {
-	if err := s.head.Parse(s.record.Head); err != nil {
+	err := s.head.Parse(s.record.Head)
+	if err == nil {
+		s.binding, err = dbsc.Parse(s.head.Bound)
+	}
+	if err != nil {
 		return storeError("load", err)
 	}
 	return nil
@@ -183,6 +196,7 @@ type verdict struct {
 	earlier bool // by the previous secret
 	late    bool // it was good, and the browser may hold a better one by now
 	retired bool // it was good, and is not to be seen again
+	foreign bool // it is good, but not on this device
 	reason  Reason
 }
 
@@ -206,6 +220,10 @@ func (s *Session) judge(now time.Time) verdict {
 		return verdict{reason: ReasonAbsolute}
 	case good && !now.Before(s.record.Deadline()):
 		return verdict{reason: ReasonIdle}
+	case good && s.unboundTooLong(now):
+		return verdict{reason: ReasonNotBound}
+	case good && !s.binding.Proves(s.ticket, now):
+		return verdict{foreign: true, reason: ReasonNotBound}
 	case good:
 		return verdict{opens: true, earlier: !current}
 	case family:
@@ -227,12 +245,16 @@ func (s *Session) turnAway(v verdict, now time.Time) error {
 		s.is = stale
 		s.manager.emit(s.event(KindStaleRequest, Event{ID: s.token.ID, Subject: subject, Reason: v.reason}))
 		return nil
+	case v.foreign:
+		s.is = unproven
+		s.turnAwayForeign(subject)
+		return nil
 	case v.retired && s.record.Live(now):
 		s.manager.emit(s.event(KindRetiredToken, Event{ID: s.token.ID, Subject: subject, Reason: ReasonReuse}))
 		return s.remove(subject, ReasonReuse)
 	case v.reason == ReasonWrongSecret:
 		return s.refuse(v.reason, true)
-	case v.reason == ReasonIdle, v.reason == ReasonAbsolute:
+	case v.reason == ReasonIdle, v.reason == ReasonAbsolute, v.reason == ReasonNotBound:
 		return s.remove(subject, v.reason)
 	}
 	return nil // retired or replaced long ago: as if it had never been

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"time"
 
+	"github.com/coatcheck/coatcheck/dbsc"
 	"github.com/coatcheck/coatcheck/internal/head"
 	"github.com/coatcheck/coatcheck/store"
 )
@@ -25,6 +26,7 @@ type Info struct {
 	Device          string    `json:"device,omitempty"`  // as given to SignIn, or from the User-Agent
 	Network         string    `json:"network,omitempty"` // where it signed in: the address cut to /24 or /48
 	Remembered      bool      `json:"remembered"`
+	Bound           bool      `json:"bound"`             // to the device that signed in: see package dbsc
 	Current         bool      `json:"current,omitempty"` // it is the one that asks
 }
 
@@ -33,6 +35,9 @@ func (m *Manager) info(r *store.Record, h *head.Head) Info {
 		ID: r.ID, Subject: m.subjectOf(r), Created: r.Created, LastSeen: r.LastSeen,
 		Expires: r.Deadline(), Absolute: r.Absolute, Level: int(h.Level),
 		Device: string(h.Device), Network: string(h.Network), Remembered: h.Remembered,
+	}
+	if b, err := dbsc.Parse(h.Bound); err == nil {
+		i.Bound = b.Bound != nil
 	}
 	if h.SignedIn {
 		i.SignedInAt, i.AuthenticatedAt = r.Created, h.Authenticated

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/coatcheck/coatcheck/dbsc"
 	"github.com/coatcheck/coatcheck/internal/payload"
 )
 
@@ -50,7 +51,8 @@ type Session struct {
 	started  bool
 	failed   error
 	setLines [cookieCount]string
-	lent     [2]string // values of Vary and Cache-Control, lent to the header
+	lent     [2]string   // values of Vary and Cache-Control, lent to the header
+	offer    dbsc.Secret // challenge of a registration to be offered
 
 	done *doneState // nil until asked for
 

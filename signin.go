@@ -126,6 +126,7 @@ func (s *Session) signIn(ctx context.Context, subject string, o signIn) error {
 	n.head.Remembered, n.head.Lifetime = o.remember > 0, o.remember
 	n.head.Device = []byte(m.deviceLabel(s.request, o.device))
 	n.head.Network = []byte(m.network(s.request))
+	offer := m.offerBinding(&n)
 
 	carries := !o.dropData && (!s.signedIn() || s.subject() == subject)
 	if s.unseal() != nil {
@@ -156,9 +157,13 @@ func (s *Session) signIn(ctx context.Context, subject string, o signIn) error {
 	visited := s.is == holds && !s.head.SignedIn
 	s.install(&n)
 	s.unsealed = true
+	s.offer = offer
 	s.setCookie(cookieSignedIn)
 	if visited {
 		s.expireCookie(cookieVisit)
+	}
+	if s.ticket != "" {
+		s.expireCookie(cookieBound) // of the session before
 	}
 	m.emit(s.event(KindSignedIn, Event{ID: n.record.ID, Subject: subject}))
 	return nil
@@ -175,7 +180,7 @@ func (s *Session) retire(ctx context.Context, n *successor, carries bool) error 
 		old.Retired, old.Data, old.Head = true, nil, s.head.Append(nil)
 		old.Absolute, old.Version = now.Add(staleFor), newVersion()
 		err := m.config.Store.Update(ctx, old, s.record.Version, now)
-		if err == nil || !errors.Is(err, store.ErrConflict) && !errors.Is(err, store.ErrNotFound) && s.landed(old) {
+		if err == nil || !errors.Is(err, store.ErrConflict) && !errors.Is(err, store.ErrNotFound) && m.landed(ctx, old) {
 			m.emit(s.event(KindEnded, Event{ID: old.ID, Subject: s.subject(), Reason: ReasonReplaced}))
 			return nil
 		}
@@ -213,7 +218,7 @@ func (s *Session) merge(ctx context.Context, n *successor) error {
 		return nil
 	case errors.Is(err, store.ErrNotFound):
 		return ErrEnded // the user's sessions were all ended
-	case s.landed(n.record):
+	case m.landed(ctx, n.record):
 		return nil
 	}
 	return storeError("merge", err)

@@ -60,6 +60,12 @@ func (a Attributes) Expire(name string) string {
 	return string(a.appendTo(dst))
 }
 
+// String returns what follows name and value in a Set-Cookie line without
+// Max-Age.
+func (a Attributes) String() string {
+	return strings.TrimPrefix(string(a.appendTo(nil)), "; ")
+}
+
 func (a Attributes) appendTo(dst []byte) []byte {
 	dst = append(dst, "; Path=/"...)
 	if a.Domain != "" {
