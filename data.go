@@ -76,7 +76,7 @@ func (s *Session) mayStart() error {
 		return ErrInsecureTransport
 	}
 	if admit := m.config.AdmitAnonymous; admit != nil {
-		return admit(s.request)
+		return s.outside(func() error { return admit(s.request) })
 	}
 	return nil
 }

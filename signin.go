@@ -79,6 +79,10 @@ func (m *Manager) limits(remember time.Duration) (idle, absolute time.Duration) 
 // attacker may have planted, is retired. Data is carried over from an
 // anonymous session or one of the same subject, never from another user's.
 //
+// A visitor who has gone before it is called cannot get the cookie: then
+// nothing happens, and the error wraps ctx's. So a second click on "sign in",
+// which makes browsers drop the first request, finds everything as it was.
+//
 // Errors: ErrCommitted and ErrInsecureTransport (the cookie could not be sent),
 // ErrStale (another request of this visitor signed in meanwhile),
 // ErrTooManySessions, ErrEnded (the user's sessions were ended while this
@@ -95,12 +99,23 @@ func (s *Session) SignIn(ctx context.Context, subject string, options ...SignInO
 	if err != nil {
 		return err
 	}
+	if err := gone(ctx); err != nil {
+		return err
+	}
 	return s.act(ctx, func(ctx context.Context) error {
 		if err := s.mayChangeCookie(); err != nil {
 			return err
 		}
 		return s.signIn(ctx, subject, o)
 	})
+}
+
+// gone returns an error if nobody waits for the answer any more.
+func gone(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("coatcheck: the visitor has gone and cannot get a cookie: %w", err)
+	}
+	return nil
 }
 
 // mayChangeCookie returns why the request can get no new cookie, or nil.
@@ -238,12 +253,16 @@ func (s *Session) withdraw(ctx context.Context, id ID) {
 // proof raises the level; a weaker one leaves level and freshness as they are,
 // and the absolute limit too. Remember and Device stay as they were at sign-in.
 //
-// Errors: ErrNotSignedIn, and those of SignIn. ErrStale also if the request
+// As with SignIn nothing happens if the visitor has gone before. Errors:
+// ErrNotSignedIn, and those of SignIn. ErrStale also if the request
 // came with a secret that has been rotated away.
 func (s *Session) Reauthenticate(ctx context.Context, options ...SignInOption) error {
 	m := s.manager
 	o, err := m.signInOptions(options)
 	if err != nil {
+		return err
+	}
+	if err := gone(ctx); err != nil {
 		return err
 	}
 	return s.act(ctx, func(ctx context.Context) error {
