@@ -11,6 +11,7 @@ import (
 	"github.com/coatcheck/coatcheck/dbsc"
 	"github.com/coatcheck/coatcheck/internal/cookie"
 	"github.com/coatcheck/coatcheck/internal/head"
+	"github.com/coatcheck/coatcheck/internal/payload"
 	"github.com/coatcheck/coatcheck/internal/secret"
 	"github.com/coatcheck/coatcheck/store"
 )
@@ -324,6 +325,9 @@ func (s *Session) plain() ([]byte, error) {
 	}
 	s.key = s.manager.scope.Unwrap(wrap, s.token.Secret)
 	data, err := s.manager.scope.Open(nil, s.key, s.record.ID, s.record.Data)
+	if err == nil {
+		err = payload.Check(data)
+	}
 	if err != nil {
 		return nil, storeError("unseal", err)
 	}

@@ -31,6 +31,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/coatcheck/coatcheck/internal/secret"
@@ -153,7 +154,7 @@ func (h *Head) Parse(b []byte) error {
 		h.Authenticated = r.time()
 	}
 	if h.Remembered {
-		h.Lifetime = time.Duration(r.uint64()) * time.Microsecond
+		h.Lifetime = r.duration()
 	}
 	if h.Sealed {
 		r.copy(h.Wrap[:])
@@ -175,7 +176,7 @@ func (h *Head) Parse(b []byte) error {
 	if flags&flagBound != 0 {
 		h.Bound = r.take(max(len(r.rest), 1))
 	}
-	if flags > flagsKnown || r.bad || len(r.rest) != 0 || h.Lifetime < 0 || len(h.Bound) > MaxBound {
+	if flags > flagsKnown || r.bad || len(r.rest) != 0 || len(h.Bound) > MaxBound {
 		return fmt.Errorf("%w: its %d bytes are not what its flags %#x say", ErrUnknown, len(b), flags)
 	}
 	return nil
@@ -219,6 +220,15 @@ func (r *reader) time() time.Time {
 		return time.UnixMicro(us).UTC()
 	}
 	return time.Time{}
+}
+
+// duration reads one of less than 292 years, which is all that a Duration holds.
+func (r *reader) duration() time.Duration {
+	us := r.uint64()
+	if us > uint64(math.MaxInt64/time.Microsecond) {
+		r.bad = true
+	}
+	return time.Duration(us) * time.Microsecond
 }
 
 func (r *reader) string(limit int) []byte {

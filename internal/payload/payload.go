@@ -23,7 +23,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"strings"
 )
 
 const version = 1
@@ -121,31 +120,24 @@ func Size(name string, v Value) int {
 // ErrMalformed says that a byte string is not a payload.
 var ErrMalformed = errors.New("malformed session data")
 
-// Check returns nil if p is a payload that every function here reads whole,
-// and an error that wraps ErrMalformed otherwise.
+// Check returns nil if p is a payload that every function here reads to its
+// end, and an error that wraps ErrMalformed otherwise: what a newer release
+// wrote must be refused, before a Put drops what it cannot read.
 func Check(p []byte) error {
-	if len(p) == 0 {
+	switch {
+	case len(p) == 0:
 		return nil
-	}
-	if p[0] != version {
+	case p[0] != version:
 		return fmt.Errorf("%w: version %d is unknown to this release", ErrMalformed, p[0])
+	case len(p) == 1:
+		return fmt.Errorf("%w: a payload without values is empty", ErrMalformed)
 	}
-	var names []string
 	for rest := body(p); len(rest) > 0; {
-		n, _, tail, ok := next(rest)
+		_, _, tail, ok := next(rest)
 		if !ok {
 			return fmt.Errorf("%w: a value ends %d bytes before the end", ErrMalformed, len(rest))
 		}
-		for _, seen := range names {
-			if seen == string(n) {
-				return fmt.Errorf("%w: %q is there twice", ErrMalformed, strings.ToValidUTF8(seen, "?"))
-			}
-		}
-		names = append(names, string(n))
 		rest = tail
-	}
-	if len(names) == 0 {
-		return fmt.Errorf("%w: a payload without values is empty", ErrMalformed)
 	}
 	return nil
 }
