@@ -113,6 +113,9 @@ func TestOfAnonymousSessionsThoseNotSeenForLongGoFirst(t *testing.T) {
 		}
 	}
 	for n := uint64(10_000); there(t, s, old) > len(old)/2; n++ {
+		if n == 30_000 {
+			t.Fatal("20,000 sessions have not taken the place of those not seen for long")
+		}
 		if _, err := s.Create(t.Context(), anonymous(n, 100, 25*60), store.Terms{}, began); err != nil {
 			t.Fatal(err)
 		}
@@ -135,6 +138,32 @@ func TestTheDeadMakeRoom(t *testing.T) {
 	}
 	if there(t, s, signedIn) == len(signedIn) {
 		t.Error("nobody went")
+	}
+}
+
+func TestTheDeadGoBeforeAnonymousSessions(t *testing.T) {
+	s := small()
+	var visits []store.Record
+	for n := uint64(0); there(t, s, visits) == len(visits); n++ {
+		visit := anonymous(2*n, 100, 45*60)
+		for _, rec := range []store.Record{session(2*n+1, 100), visit} {
+			if _, err := s.Create(t.Context(), rec, store.Terms{}, began); err != nil {
+				t.Fatal(err)
+			}
+		}
+		visits = append(visits, visit)
+	}
+	before := there(t, s, visits)
+	later := began.Add(time.Hour)
+	for i := range uint64(100) {
+		rec := session(1<<40+i, 100)
+		rec.LastSeen, rec.Absolute = later, later.Add(time.Hour)
+		if _, err := s.Create(t.Context(), rec, store.Terms{}, later); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := there(t, s, visits); n != before {
+		t.Errorf("%d of %d anonymous sessions are gone, although users' sessions are dead", before-n, before)
 	}
 }
 
@@ -161,6 +190,11 @@ func TestARecordTooLargeForTheStoreEndsNobody(t *testing.T) {
 func TestAFullStoreTakesUpdatesThatDoNotGrow(t *testing.T) {
 	s := small()
 	signedIn := signInUntilFull(t, s, 1<<30)
+	for n := uint64(0); ; n++ {
+		if _, err := s.Create(t.Context(), session(n, 0), store.Terms{}, began); errors.Is(err, store.ErrFull) {
+			break
+		}
+	}
 	for i, rec := range signedIn {
 		was := rec.Version
 		rec.Version++

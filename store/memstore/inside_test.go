@@ -301,3 +301,23 @@ func TestTwoIDsOfOneKeyAreTwoRecords(t *testing.T) {
 	}
 	checkParts(t, s)
 }
+
+func TestIndexesShrinkWithinTheBudgetWhenAnonymousSessionsGo(t *testing.T) {
+	s := New(&Options{MaxBytes: 2 << 20})
+	random := rand.New(rand.NewPCG(5, 6))
+	for range 10_000 {
+		rec := randomRecord(random)
+		rec.Subject, rec.Data = "", nil
+		if _, err := s.Create(t.Context(), rec, store.Terms{}, noon); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 28 {
+		rec := randomRecord(random)
+		rec.Subject, rec.Data = "alice", make([]byte, 60<<10)
+		if _, err := s.Create(t.Context(), rec, store.Terms{}, noon); err != nil {
+			t.Fatal(err)
+		}
+	}
+	checkParts(t, s)
+}

@@ -199,7 +199,8 @@ var brokenTogether = map[string]func() (a, b store.Store){
 			return n, err
 		}
 	}),
-	"race-sweep": sweepOwn(time.Millisecond),
+	"race-sweep":       sweepOwn(time.Millisecond),
+	"race-sweep-touch": sweepOwn(time.Millisecond),
 	"race-whole-records": one(func(m *memstore.Store, r *rigged) {
 		r.load = func(ctx context.Context, id store.ID, rec *store.Record, read store.Freshness) error {
 			var first store.Record

@@ -24,6 +24,7 @@ var raceCases = []testCase{
 	{"race-delete-subject", "A mark later than Began refuses it with ErrSubjectEnded: the mark of its subject, or for any record the mark of all.", raceDeleteSubject},
 	{"race-delete-all", "DeleteAll removes every record, returns how many were not retired, and leaves a mark for every subject, as DeleteSubject does.", raceDeleteAll},
 	{"race-sweep", "It returns how many records it removed, and whether there may be more to do at once: false says that a round is finished.", raceSweep},
+	{"race-sweep-touch", "once a call has returned, every call that starts later, through any handle on the same store, sees its effect or a later one.", raceSweepTouch},
 	{"race-whole-records", "Every method is atomic: it happens whole or not at all, and no other call sees it half done.", raceWholeRecords},
 }
 
@@ -351,6 +352,47 @@ func raceSweep(k *trial) {
 		k.Errorf("parallel Sweeps say that they removed %d records, want 300", n)
 	}
 	k.sameIDs("All", idsOf(k.all()...), live.ID)
+}
+
+// raceSweepTouch lets sweeps race with touches that come before the deadline:
+// whoever is told that a session lives on must find it there.
+func raceSweepTouch(k *trial) {
+	for range 10 {
+		var recs []store.Record
+		for range 12 {
+			recs = append(recs, newRecord("alice"))
+		}
+		k.create(recs...)
+		touched := make([]bool, len(recs))
+		k.parallel(3, func(i int) {
+			if i == 0 {
+				for more := true; more; {
+					var err error
+					if _, more, err = k.a.Sweep(k.Context(), after(40*time.Minute), 100); err != nil {
+						k.Errorf("Sweep: %v", err)
+						return
+					}
+				}
+				return
+			}
+			for n := i - 1; n < len(recs); n += 2 {
+				err := k.b.Touch(k.Context(), recs[n].ID, after(29*time.Minute))
+				touched[n] = err == nil
+				if err != nil && !errors.Is(err, store.ErrNotFound) {
+					k.Errorf("Touch: %v", err)
+				}
+			}
+		})
+		for i, rec := range recs {
+			if touched[i] {
+				rec.LastSeen = after(29 * time.Minute)
+				k.kept(rec)
+			}
+		}
+		if _, err := k.a.Delete(k.Context(), idsOf(recs...)...); err != nil {
+			k.Fatalf("Delete: %v", err)
+		}
+	}
 }
 
 func raceWholeRecords(k *trial) {

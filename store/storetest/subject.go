@@ -311,19 +311,19 @@ func markEnds(k *trial) {
 }
 
 func markSwept(k *trial) {
+	soon, late := after(store.MarkFor-time.Second), after(2*store.MarkFor)
 	k.endAlice(start)
+	k.sweep(soon)
+	k.is("Create after a sweep just before the mark ends", k.createBegan("alice", after(-time.Second), soon), store.ErrSubjectEnded)
 	if _, err := k.a.DeleteAll(k.Context(), start); err != nil {
 		k.Fatalf("DeleteAll: %v", err)
 	}
-	k.sweep(after(store.MarkFor - time.Second))
+	k.sweep(soon)
+	k.is("Create after a sweep just before the mark of all ends", k.createBegan("bob", after(-time.Second), soon), store.ErrSubjectEnded)
+	k.sweep(late)
 	for _, subject := range []string{"alice", "bob"} {
-		k.is("Create after a sweep just before the mark ends",
-			k.createBegan(subject, after(-time.Second), after(store.MarkFor-time.Second)), store.ErrSubjectEnded)
-	}
-	k.sweep(after(2 * store.MarkFor))
-	for _, subject := range []string{"alice", "bob"} {
-		if err := k.createBegan(subject, after(-time.Second), after(2*store.MarkFor)); err != nil {
-			k.Errorf("Create after the mark was swept: %v", err)
+		if err := k.createBegan(subject, after(-time.Second), late); err != nil {
+			k.Errorf("Create after the marks were swept: %v", err)
 		}
 	}
 }
