@@ -350,7 +350,7 @@ func (s *Session) createAnonymous(ctx context.Context) error {
 func (m *Manager) newSession(subject string, idle, absolute time.Duration) successor {
 	now := m.now()
 	var n successor
-	n.token = secret.Token{ID: m.scope.NewID(subject), Secret: secret.New()}
+	n.token = secret.Token{ID: secret.NewID(m.subjectKey(subject)), Secret: secret.New()}
 	n.head = head.Head{
 		SignedIn: subject != "",
 		Sealed:   m.sealed,

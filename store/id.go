@@ -1,6 +1,7 @@
 package store
 
 import (
+	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 )
@@ -22,6 +23,14 @@ func (id ID) String() string { return hex.EncodeToString(id[:]) }
 
 // Placement is the part that all sessions of one subject share.
 func (id ID) Placement() [2]byte { return [2]byte(id[:2]) }
+
+// PlacementOf is the placement of the ids of a subject's records: the first two
+// bytes of SHA-256 of Record.Subject. A store that is spread over machines finds
+// a subject's records by it, and may refuse a record whose id has another.
+func PlacementOf(subject string) [2]byte {
+	hash := sha256.Sum256([]byte(subject))
+	return [2]byte(hash[:2])
+}
 
 // IsZero reports whether the id is the zero ID, which names no session.
 func (id ID) IsZero() bool { return id == ID{} }

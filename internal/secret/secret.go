@@ -100,7 +100,6 @@ const (
 	labelFamily   label = "cc1-line"
 	labelWrap     label = "cc1-wrap"
 	labelCSRF     label = "cc1-csrf"
-	labelSubject  label = "cc1-seat"
 )
 
 // derive hashes label, name and parts. It does not allocate.
@@ -132,13 +131,13 @@ func (n Scope) CSRFKey(id store.ID, s Secret) [sha256.Size]byte {
 	return n.derive(labelCSRF, id[:], s[:familyLen])
 }
 
-// NewID draws an id. Sessions of one subject share their placement; an
+// NewID draws an id for a record of that subject, as the record has it. An
 // anonymous session, with an empty subject, is placed at random.
-func (n Scope) NewID(subject string) store.ID {
+func NewID(subject string) store.ID {
 	var id store.ID
 	rand.Read(id[:])
 	if subject != "" {
-		place := n.derive(labelSubject, []byte(subject))
+		place := store.PlacementOf(subject)
 		copy(id[:2], place[:])
 	}
 	return id
