@@ -63,11 +63,11 @@ func (s *Session) conclude() error {
 	}
 	wrote := len(s.ops) > 0
 	err := s.store()
-	if err != nil && errors.Is(err, ErrEnded) {
+	if errors.Is(err, ErrEnded) {
 		err = nil
-	}
-	if err == nil && wrote && s.is == ended {
-		s.manager.emit(s.event(KindWriteDropped, Event{ID: s.token.ID}))
+		if wrote {
+			s.manager.emit(s.event(KindWriteDropped, Event{ID: s.token.ID}))
+		}
 	}
 	s.failed = err
 	return err
@@ -98,7 +98,12 @@ func (s *Session) store() error {
 		return s.refusal()
 	}
 	if rotate {
-		if err := s.rotate(ctx); err != nil {
+		err := s.rotate(ctx)
+		if err != nil && len(s.ops) == 0 {
+			s.forgive(err) // the page is read all the same
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -125,8 +130,7 @@ func (s *Session) refusal() error {
 	return nil
 }
 
-// noteActivity records that the session, and its current secret, were seen. A
-// failure is an event; the next request tries again.
+// noteActivity records that the session, and its current secret, were seen.
 func (s *Session) noteActivity(ctx context.Context, now time.Time) {
 	m := s.manager
 	var err error
@@ -139,10 +143,16 @@ func (s *Session) noteActivity(ctx context.Context, now time.Time) {
 			s.record.LastSeen = now
 		}
 	}
+	s.forgive(err)
+}
+
+// forgive makes the failure of what a request does beside its own work an
+// event: the next request tries again.
+func (s *Session) forgive(err error) {
 	switch {
 	case err == nil, errors.Is(err, store.ErrNotFound), errors.Is(err, ErrEnded), errors.Is(err, ErrStale):
 	default:
-		m.emit(s.event(KindStoreError, Event{ID: s.record.ID, Detail: "touch: " + err.Error()}))
+		s.manager.emit(s.event(KindStoreError, Event{ID: s.record.ID, Detail: "activity: " + err.Error()}))
 	}
 }
 
@@ -229,6 +239,9 @@ func (s *Session) trySwap(ctx context.Context, edit func(*successor) error) erro
 		if err := s.unseal(); err != nil {
 			return err
 		}
+		if err := s.catchUp(); err != nil {
+			return err
+		}
 		n.key = s.key
 	}
 	if s.unseen() {
@@ -283,45 +296,67 @@ func (s *Session) install(n *successor) {
 	s.settle()
 }
 
-// reopen loads the session again, past any copy and in new memory, and does
-// what was gathered again to the newer data. ErrStale if it was superseded,
-// ErrEnded if it is gone.
+// reopen takes up the session as it is now and does what was gathered again to
+// the newer data. Errors: those of newest and of catchUp.
 func (s *Session) reopen(ctx context.Context) error {
-	var newer store.Record
-	err := s.manager.load(ctx, s.token.ID, &newer, store.Fresh)
-	if errors.Is(err, store.ErrNotFound) {
-		s.is = ended
-		return ErrEnded
-	}
+	newer, err := s.newest(ctx)
 	if err != nil {
 		return err
 	}
-	s.record = newer
-	if err := s.parseHead(); err != nil {
-		return err
-	}
-	v := s.judge(s.manager.now())
-	switch {
-	case v.opens:
-		s.earlier = v.earlier
-	case v.reason == ReasonReplaced, v.retired, v.foreign:
-		// Retired while the request was under way: it was good when it came, so
-		// this is no reuse.
-		s.is = stale
-		s.manager.emit(s.event(KindStaleRequest, Event{ID: s.token.ID, Subject: s.manager.subjectOf(&s.record), Reason: v.reason}))
-		return ErrStale
-	default:
+	s.record, s.head, s.binding, s.earlier = newer.record, newer.head, newer.binding, newer.earlier
+	s.behind = s.unsealed
+	return s.catchUp()
+}
+
+// newest loads the session as it is now, past any copy and in new memory, and
+// makes sure that the request's token still opens it. ErrStale if the session
+// was superseded, ErrEnded if it is gone.
+func (s *Session) newest(ctx context.Context) (*opened, error) {
+	m := s.manager
+	newer := &Session{manager: m, opened: &opened{token: s.token, ticket: s.ticket}}
+	err := m.load(ctx, s.token.ID, &newer.record, store.Fresh)
+	if errors.Is(err, store.ErrNotFound) {
 		s.is = ended
-		return ErrEnded
+		return nil, ErrEnded
 	}
-	if !s.unsealed {
+	if err != nil {
+		return nil, err
+	}
+	if err := newer.parseHead(); err != nil {
+		return nil, err
+	}
+	switch v := newer.judge(m.now()); {
+	case v.opens:
+		newer.earlier = v.earlier
+		return newer.opened, nil
+	case v.reason == ReasonIdle, v.reason == ReasonAbsolute, v.reason == ReasonNotBound && !v.foreign:
+		s.is = ended
+		return nil, ErrEnded
+	}
+	// The token was good when the request came, so whatever is wrong with it
+	// now is no theft: it was superseded while the request was under way.
+	s.is = stale
+	m.emit(s.event(KindStaleRequest, Event{ID: s.token.ID, Subject: m.subjectOf(&newer.record), Reason: ReasonReplaced}))
+	return nil, ErrStale
+}
+
+// catchUp does what was gathered to the data of the record, if a newer one was
+// loaded and that has not been done. After an error nothing is stored before
+// it has succeeded, or what was gathered is dropped.
+func (s *Session) catchUp() error {
+	if !s.behind {
 		return nil
 	}
 	base, err := s.plain()
 	if err != nil {
 		return err
 	}
-	return s.rebase(base)
+	if err := s.rebase(base); err != nil {
+		s.working = base // what was gathered is done again, or not at all
+		return err
+	}
+	s.behind = false
+	return nil
 }
 
 // seal returns data as it is stored.
@@ -431,7 +466,12 @@ func (s *Session) Update(ctx context.Context, fn func() error) error {
 			return err
 		}
 		before, working := len(s.ops), s.working
-		undo := func() { s.ops, s.working = s.ops[:before], working }
+		undo := func() {
+			s.ops = s.ops[:before]
+			if !s.behind {
+				s.working = working
+			}
+		}
 		run := func() error {
 			working = s.working
 			s.updating = true
@@ -502,6 +542,9 @@ func (s *Session) Touch(ctx context.Context) error {
 	return s.act(ctx, func(ctx context.Context) error {
 		if s.is != holds {
 			return nil
+		}
+		if _, err := s.newest(ctx); err != nil {
+			return err
 		}
 		now := s.manager.now()
 		err := s.manager.config.Store.Touch(ctx, s.record.ID, now)

@@ -20,6 +20,7 @@ type gathered struct {
 	ops     []operation // in the order of the calls
 	reads   []string    // keys whose stored value the request has seen
 	moved   []string    // of these, the ones that another request changed since
+	behind  bool        // the record is newer than base: see catchUp
 }
 
 // operation is one change of one value. It can be done again to newer data, by
@@ -182,8 +183,12 @@ func (s *Session) change(op operation) error {
 // outside runs a function of the user's without mu, so that it may use the
 // session, and whatever becomes of it, mu is held again afterwards.
 func (s *Session) outside(f func() error) error {
+	s.outsiders++
 	s.mu.Unlock()
-	defer s.mu.Lock()
+	defer func() {
+		s.mu.Lock()
+		s.outsiders--
+	}()
 	return f()
 }
 
@@ -199,8 +204,7 @@ func (s *Session) rebase(base []byte) error {
 		}
 	}
 	s.base, s.working = base, base
-	for i := 0; i < len(s.ops); i++ {
-		op := s.ops[i]
+	for _, op := range s.ops { // not those that are gathered meanwhile: they are done already
 		if op.seen && slices.Contains(s.moved, op.key) {
 			return fmt.Errorf("%w (%q)", ErrConflict, op.key)
 		}

@@ -21,6 +21,13 @@ func (s *Session) End(ctx context.Context) error {
 			return s.refusal()
 		}
 		m, subject := s.manager, s.subject()
+		switch _, err := s.newest(ctx); {
+		case errors.Is(err, ErrEnded):
+			s.leave(ReasonSignOut)
+			return nil
+		case err != nil:
+			return err
+		}
 		gone, err := m.config.Store.Delete(ctx, s.record.ID)
 		if err != nil {
 			return storeError("end", err)
@@ -122,8 +129,6 @@ func (s *Session) stillHolds(ctx context.Context) error {
 	if !s.signedIn() {
 		return ErrNotSignedIn
 	}
-	if err := s.unseal(); err != nil {
-		return err
-	}
-	return s.reopen(ctx)
+	_, err := s.newest(ctx)
+	return err
 }

@@ -213,7 +213,7 @@ func (s *Session) judge(now time.Time) verdict {
 	good := current || previous && (h.Seen.IsZero() || now.Before(h.Seen.Add(s.manager.config.RotationGrace)))
 	family := good || scope.Family(s.token.Secret).Equal(h.Family)
 	switch {
-	case replaced && !s.record.Retired:
+	case replaced:
 		return verdict{late: now.Before(h.ReplacedUntil), reason: ReasonReplaced, retired: family && !now.Before(h.ReplacedUntil)}
 	case good && s.record.Retired:
 		return verdict{late: now.Before(s.record.Absolute), reason: ReasonReplaced}

@@ -148,15 +148,30 @@ func (s *Session) signIn(ctx context.Context, subject string, o signIn) error {
 		// What cannot be read cannot be carried, and must keep nobody out.
 		carries, s.unsealed = false, false
 	}
+	was := s.gathered
 	if !carries {
-		s.ops, s.base, s.working = nil, nil, nil
+		s.gathered = gathered{}
 	}
+	if err := s.replace(ctx, &n, carries); err != nil {
+		// The visitor keeps the session that there was, with what is gathered.
+		s.gathered = was
+		s.behind = s.unsealed && s.is == holds
+		return err
+	}
+	s.offer = offer
+	m.emit(s.event(KindSignedIn, Event{ID: n.record.ID, Subject: subject}))
+	return nil
+}
 
+// replace stores n, with the data that it carries, and retires the session
+// that it takes the place of.
+func (s *Session) replace(ctx context.Context, n *successor, carries bool) error {
+	m, subject := s.manager, s.manager.subjectOf(&n.record)
 	terms := store.Terms{Began: store.Instant(s.began), Max: m.config.MaxPerSubject, Refuse: m.config.AtLimit == RefuseSignIn}
 	if s.subject() == subject {
 		terms.Replaces = s.record.ID
 	}
-	evicted, err := s.create(ctx, &n, terms)
+	evicted, err := s.create(ctx, n, terms)
 	if err != nil {
 		return err
 	}
@@ -164,15 +179,14 @@ func (s *Session) signIn(ctx context.Context, subject string, o signIn) error {
 		m.emit(s.event(KindEnded, Event{ID: id, Subject: subject, Reason: ReasonEvicted}))
 	}
 	if s.is == holds {
-		if err := s.retire(ctx, &n, carries); err != nil {
+		if err := s.retire(ctx, n, carries); err != nil {
 			s.withdraw(ctx, n.record.ID)
 			return err
 		}
 	}
 	visited := s.is == holds && !s.head.SignedIn
-	s.install(&n)
+	s.install(n)
 	s.unsealed = true
-	s.offer = offer
 	s.setCookie(cookieSignedIn)
 	if visited {
 		s.expireCookie(cookieVisit)
@@ -180,7 +194,6 @@ func (s *Session) signIn(ctx context.Context, subject string, o signIn) error {
 	if s.ticket != "" {
 		s.expireCookie(cookieBound) // of the session before
 	}
-	m.emit(s.event(KindSignedIn, Event{ID: n.record.ID, Subject: subject}))
 	return nil
 }
 
