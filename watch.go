@@ -125,9 +125,9 @@ func (s *Session) look(ctx context.Context) (over Reason, next time.Duration) {
 		s.mu.Unlock()
 		return ReasonSignOut, 0
 	}
-	probe := &Session{manager: m, opened: &opened{token: s.token}}
+	probe := &Session{manager: m, opened: &opened{token: s.token, ticket: s.ticket}}
 	s.mu.Unlock()
-	err := m.load(ctx, s.token.ID, &probe.record, store.Fresh)
+	err := m.load(ctx, probe.token.ID, &probe.record, store.Fresh)
 	if errors.Is(err, store.ErrNotFound) {
 		return ReasonByAnother, 0
 	}
@@ -136,11 +136,17 @@ func (s *Session) look(ctx context.Context) (over Reason, next time.Duration) {
 	}
 	now := m.now()
 	switch v := probe.judge(now); {
-	case v.opens:
+	case v.opens, v.retired && probe.record.Live(now): // rotation ends no work
 		return "", probe.record.Deadline().Sub(now)
 	case v.retired, v.reason == ReasonWrongSecret:
-		return ReasonReplaced, 0
+		over = ReasonReplaced
 	default:
-		return v.reason, 0
+		over = v.reason
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.standing() == holds && s.token != probe.token {
+		return "", 0 // this request itself replaced it
+	}
+	return over, 0
 }
