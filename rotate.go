@@ -39,7 +39,7 @@ func (s *Session) rotate(ctx context.Context) error {
 	m := s.manager
 	err := s.swap(ctx, attempt{edit: func(n *successor) error {
 		now := m.now()
-		if now.Before(n.head.Drawn.Add(m.config.RotationGrace)) || n.earlier && !n.head.Seen.IsZero() {
+		if s.tooSoon(n, now) {
 			return errNotNow
 		}
 		m.rotate(n, now)
@@ -54,6 +54,20 @@ func (s *Session) rotate(ctx context.Context) error {
 	s.setCookie(cookieSignedIn)
 	m.emit(s.event(KindRotated, Event{ID: s.record.ID, Subject: s.subject()}))
 	return nil
+}
+
+// tooSoon reports whether a rotation would put a secret out of use that the
+// browser may still send.
+func (s *Session) tooSoon(n *successor, now time.Time) bool {
+	grace := s.manager.config.RotationGrace
+	if n.earlier {
+		// That the current secret is lost is shown only by a request that came
+		// with the previous one when the answer should long have arrived, not
+		// by one that has been under way since before.
+		return !n.head.Seen.IsZero() || s.began.Before(n.head.Drawn.Add(grace))
+	}
+	return now.Before(n.head.Drawn.Add(grace)) ||
+		n.head.HasPrevious && now.Before(n.head.Seen.Add(grace))
 }
 
 // rotate draws a new secret of the same family. The secret that the browser is
