@@ -151,7 +151,10 @@ func (s *Session) close() {
 	if s.done != nil {
 		s.done.cancel(nil)
 	}
-	if s.opened != nil && s.buffers != nil {
-		bufferPool.Put(s.buffers) // nothing reads the record of a closed session
+	if s.opened != nil && s.buffers != nil && s.outsiders == 0 && s.storing.TryLock() {
+		// Nothing reads the record of a closed session, unless a goroutine has
+		// outlived its handler in one of its methods.
+		bufferPool.Put(s.buffers)
+		s.storing.Unlock()
 	}
 }

@@ -42,9 +42,10 @@ type Session struct {
 	mu sync.Mutex
 	*opened
 
-	updating bool // a function of Session.Update is running
-	peek     bool // the request is no activity
-	closed   bool // the handler has returned
+	updating  bool // a function of Session.Update is running
+	outsiders int  // how many functions of the user's run, without mu
+	peek      bool // the request is no activity
+	closed    bool // the handler has returned
 
 	// The response. started: what was gathered has been stored, because the
 	// final header is about to be sent.
