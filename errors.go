@@ -60,11 +60,13 @@ var errInsideUpdate = errors.New("coatcheck: inside the function of Session.Upda
 // value is left as it is; Set and Delete replace and remove it.
 type DecodeError struct {
 	Key string // the name of the key
-	Err error
+	Err error  // what the decoder said; it may quote the value
 }
 
+// Error names the key and leaves out what the decoder said, because errors are
+// logged and values are not to be.
 func (e *DecodeError) Error() string {
-	return fmt.Sprintf("coatcheck: the stored value of %q does not fit the key's type: %v", e.Key, e.Err)
+	return fmt.Sprintf("coatcheck: the stored value of %q does not fit the key's type: set it anew or delete it", e.Key)
 }
 
 // Unwrap returns what the decoder said.

@@ -2,6 +2,7 @@ package coatcheck
 
 import (
 	"fmt"
+	"reflect"
 
 	"github.com/coatcheck/coatcheck/internal/payload"
 )
@@ -42,7 +43,7 @@ func (k Key[T]) Get(s *Session) (T, bool) {
 	value, err := k.decode(s.read(k.name))
 	if err != nil {
 		if err != errNone {
-			s.manager.emit(s.event(KindUndecodable, Event{ID: s.record.ID, Subject: s.subject(), Detail: err.Error()}))
+			s.manager.emit(s.event(KindUndecodable, Event{ID: s.record.ID, Subject: s.subject(), Detail: fmt.Sprintf("%q is no %v", k.name, reflect.TypeFor[T]())}))
 		}
 		var zero T
 		return zero, false
