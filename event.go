@@ -18,7 +18,7 @@ const (
 	KindReauthenticated   Kind = "re-authenticated"   // also after CredentialsChanged, with that reason
 	KindRotated           Kind = "rotated"            //
 	KindEnded             Kind = "ended"              // Reason says why
-	KindForgedToken       Kind = "forged token"       // no session has or had this token (logged)
+	KindForgedToken       Kind = "forged token"       // no session has this token: it was made up, or superseded long ago (logged)
 	KindRetiredToken      Kind = "retired token"      // reuse detected: its session was ended (logged)
 	KindStaleRequest      Kind = "stale request"      //
 	KindConflictRetried   Kind = "conflict retried"   // Detail says how often

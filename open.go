@@ -258,7 +258,7 @@ func (s *Session) turnAway(v verdict, now time.Time) error {
 	case v.reason == ReasonIdle, v.reason == ReasonAbsolute, v.reason == ReasonNotBound:
 		return s.remove(subject, v.reason)
 	}
-	return nil // retired or replaced long ago: as if it had never been
+	return s.refuse(v.reason, true) // superseded long ago
 }
 
 // refuse leaves the request without the session of this token, at no cost to
