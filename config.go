@@ -221,7 +221,8 @@ func (c *Config) validate() error {
 	refuse(c.MaxBytes < 0 || c.MaxBytes > 16<<20, "MaxBytes is %d: give 1 to 16 MiB", c.MaxBytes)
 	refuse(c.MaxPerSubject < 0, "MaxPerSubject is negative: give at least 1")
 	refuse(c.AtLimit > RefuseSignIn, "AtLimit %d is neither EvictOldest nor RefuseSignIn", c.AtLimit)
-	refuse(c.SignInPath != "" && !localPath(c.SignInPath), "SignInPath %q is not a path of this site: begin it with one slash", c.SignInPath)
+	refuse(c.SignInPath != "" && (!localPath(c.SignInPath) || strings.ContainsAny(c.SignInPath, "?#")),
+		"SignInPath %q is not a path of this site: begin it with one slash, and leave out query and fragment", c.SignInPath)
 	refuse(c.InsecureHTTP && c.InsecureDomain != "", "InsecureHTTP and InsecureDomain exclude each other: a shared cookie needs TLS")
 	refuse(c.InsecureHTTP && c.InsecureCrossSite, "InsecureHTTP and InsecureCrossSite exclude each other: browsers refuse SameSite=None without TLS")
 	refuse(c.StrictSameSite && c.InsecureCrossSite, "StrictSameSite and InsecureCrossSite exclude each other")
