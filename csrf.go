@@ -77,16 +77,21 @@ func (m *Manager) verifyCSRF(s *Session, r *http.Request) error {
 	if err := s.open(); err != nil {
 		return err
 	}
+	s.mu.Lock()
+	is, token := s.is, s.token
+	s.mu.Unlock()
+	switch is {
+	case stale:
+		return ErrStale
+	case holds:
+	default:
+		return ErrCSRFToken // without a session there is no token, and the body need not be read
+	}
 	given := r.Header.Get(csrfHeader)
 	if given == "" && formBody(r) {
 		given = r.PostFormValue(csrfField)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.is == stale {
-		return ErrStale
-	}
-	if s.is != holds || !m.csrfMatches(s.token, given) {
+	if !m.csrfMatches(token, given) {
 		return ErrCSRFToken
 	}
 	return nil
