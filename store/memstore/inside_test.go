@@ -176,9 +176,9 @@ func TestMemoryOfTheDeletedIsReturned(t *testing.T) {
 	s := New(nil)
 	empty := s.budget.used.Load()
 	var ids []store.ID
-	for range 60_000 {
+	for range 15_000 {
 		rec := randomRecord(random)
-		rec.Data = rec.Data[:min(len(rec.Data), 300)]
+		rec.Data = rec.Data[:min(len(rec.Data), 200)]
 		if _, err := s.Create(t.Context(), rec, store.Terms{}, noon); err != nil {
 			t.Fatal(err)
 		}
@@ -212,13 +212,13 @@ func TestIndexKeepsWhatAMapKeeps(t *testing.T) {
 		var x index
 		want := map[pair]bool{}
 		bytes := int64(0)
-		for step := range 20_000 {
+		for step := range 8_000 {
 			tag := random.Uint32()
 			if tags != math.MaxUint32 {
 				tag = tag % tags * (math.MaxUint32 / (tags - 1)) // from the first cell to the last
 			}
 			p := pair{tag, 1 + random.Uint32N(1000)}
-			growing := step/2000%2 == 0
+			growing := step/1000%2 == 0
 			if !want[p] && (growing || random.IntN(4) == 0) {
 				bytes += x.add(p.tag, p.value)
 				want[p] = true

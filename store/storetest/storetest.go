@@ -61,7 +61,7 @@ func cases() []testCase {
 	return slices.Concat(
 		loadCases, byteCases, createCases, updateCases, touchCases, deleteCases,
 		listCases, subjectCases, markCases, limitCases, allCases, sweepCases,
-		raceCases, handleCases, contextCases, watchCases,
+		raceCases, subjectRaceCases, handleCases, contextCases, watchCases,
 	)
 }
 
