@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"syscall"
 	"testing"
 
@@ -42,8 +43,9 @@ const nobody = 65534
 
 // children are the parts. What one prints is for the test to read.
 var children = map[string]func(path string) error{
-	"hold":  holdFile,
-	"write": writeUntilKilled,
+	"hold":      holdFile,
+	"small log": smallLog,
+	"write":     writeUntilKilled,
 }
 
 // newChild prepares a child; the test starts it.
@@ -66,4 +68,17 @@ func holdFile(path string) error {
 		return err
 	}
 	return s.Close()
+}
+
+// limitFiles has the system refuse to make a file larger than size, until lift.
+func limitFiles(size uint64) (lift func() error, err error) {
+	signal.Ignore(syscall.SIGXFSZ)
+	var before syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
+		return nil, err
+	}
+	limited := before
+	limited.Cur = size
+	return func() error { return syscall.Setrlimit(syscall.RLIMIT_FSIZE, &before) },
+		syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limited)
 }

@@ -36,6 +36,11 @@ func (s *Store) listen() (err error) {
 			err = fmt.Errorf("sqlitestore: %s cannot be made; if the file system cannot hold a socket, set Options.NoSocket: %w", path, err)
 		}
 	}()
+	_, used, err := socketName(path) // for those who will dial
+	if err != nil {
+		return err
+	}
+	used()
 	dir, err := os.MkdirTemp(filepath.Dir(path), ".sock-")
 	if err != nil {
 		return err
