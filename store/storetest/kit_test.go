@@ -1,7 +1,7 @@
 package storetest
 
 // These tests are inside the package because they run single cases, against
-// stores that break them, with a T that does not fail.
+// stores that break them, with a reporter that does not fail.
 
 import (
 	"context"
@@ -21,7 +21,7 @@ import (
 	"github.com/coatcheck/coatcheck/store/memstore"
 )
 
-// recorder is a T that keeps what is reported.
+// recorder is a reporter that keeps what is reported.
 type recorder struct {
 	ctx      context.Context
 	mu       sync.Mutex

@@ -28,8 +28,8 @@ import (
 	"github.com/coatcheck/coatcheck/store"
 )
 
-// T is what a case uses of a *testing.T.
-type T interface {
+// reporter is what a case uses of a *testing.T.
+type reporter interface {
 	Helper()
 	Context() context.Context
 	Errorf(format string, args ...any)
@@ -66,14 +66,14 @@ func cases() []testCase {
 }
 
 // try runs the case against two handles on one empty store.
-func (c testCase) try(t T, a, b store.Store, patience time.Duration) {
-	c.run(&trial{T: t, sentence: c.sentence, a: a, b: b, patience: patience})
+func (c testCase) try(t reporter, a, b store.Store, patience time.Duration) {
+	c.run(&trial{reporter: t, sentence: c.sentence, a: a, b: b, patience: patience})
 }
 
 // trial is one run of one case: two handles on one store, and the means to
 // judge what they do.
 type trial struct {
-	T
+	reporter
 	sentence string
 	a, b     store.Store
 	patience time.Duration // how long what should happen may take
@@ -82,11 +82,11 @@ type trial struct {
 // Errorf reports what was seen, and the statement that it breaks.
 func (k *trial) Errorf(format string, args ...any) {
 	k.Helper()
-	k.T.Errorf("%s\n\tthe contract: %s", fmt.Sprintf(format, args...), k.sentence)
+	k.reporter.Errorf("%s\n\tthe contract: %s", fmt.Sprintf(format, args...), k.sentence)
 }
 
 // Fatalf is Errorf for what leaves the case without sense.
 func (k *trial) Fatalf(format string, args ...any) {
 	k.Helper()
-	k.T.Fatalf("%s\n\tthe contract: %s", fmt.Sprintf(format, args...), k.sentence)
+	k.reporter.Fatalf("%s\n\tthe contract: %s", fmt.Sprintf(format, args...), k.sentence)
 }
