@@ -155,6 +155,8 @@ type browser struct {
 	t       testing.TB
 	server  *server
 	cookies map[string]string
+
+	otherSite bool // its requests are caused by a page of another site
 }
 
 func (s *server) browser() *browser {
@@ -183,6 +185,9 @@ func (b *browser) at(s *server) *browser {
 func (b *browser) request(ctx context.Context) *http.Request {
 	r := httptest.NewRequestWithContext(ctx, "POST", "https://shop.example/", nil)
 	r.Header.Set("Sec-Fetch-Site", "same-origin")
+	if b.otherSite {
+		r.Header.Set("Sec-Fetch-Site", "cross-site")
+	}
 	for name, value := range b.cookies {
 		r.AddCookie(&http.Cookie{Name: name, Value: value})
 	}
