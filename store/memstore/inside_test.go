@@ -312,7 +312,7 @@ func TestIndexesShrinkWithinTheBudgetWhenAnonymousSessionsGo(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for range 28 {
+	for range 29 {
 		rec := randomRecord(random)
 		rec.Subject, rec.Data = "alice", make([]byte, 60<<10)
 		if _, err := s.Create(t.Context(), rec, store.Terms{}, noon); err != nil {

@@ -4,10 +4,9 @@
 //
 // # Promises
 //
-// It is linearizable, never answers from a copy, and tells every [Store.Watch]
-// of every change. It takes no clocks into account but its caller's: a mark
-// refuses exactly what began before it. It starts no goroutine and needs no
-// Close.
+// It is linearizable, never answers from a copy, and loses no call that
+// [Store.Watch] promises. All handles share one clock, so a mark refuses exactly
+// what began before it. It starts no goroutine and needs no Close.
 //
 // # Memory
 //

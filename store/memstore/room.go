@@ -50,10 +50,8 @@ func (s *Store) makeRoom(shard int, need noRoom, now int64) bool {
 	if need.anonymous && s.dropOldest(shard, need.size) {
 		return true
 	}
-	for i := range s.shards {
-		if s.dropAnonymous((shard + i) % shardCount) {
-			return true
-		}
+	if s.dropAnonymousFor(shard, need.size) {
+		return true
 	}
 	for i := range s.shards {
 		if s.dropDead((shard+i)%shardCount, now) {
@@ -61,6 +59,25 @@ func (s *Store) makeRoom(shard int, need noRoom, now int64) bool {
 		}
 	}
 	return false
+}
+
+// dropAnonymousFor gives up chunks of anonymous records, one of each shard in
+// turn, until there is memory for a row or no such chunk.
+func (s *Store) dropAnonymousFor(shard, size int) (dropped bool) {
+	slot, _ := slotFor(size)
+	for more := true; more; {
+		more = false
+		for i := range s.shards {
+			if !s.dropAnonymous((shard + i) % shardCount) {
+				continue
+			}
+			dropped, more = true, true
+			if s.budget.has(int64(slot) + chunkOverhead) {
+				return true
+			}
+		}
+	}
+	return dropped
 }
 
 // dropDead removes a shard's dead records. It looks at most once a second, so
@@ -85,9 +102,12 @@ func (s *Store) dropDead(shard int, now int64) bool {
 	return removed > 0
 }
 
-// sampled is how many slots or chunks are compared to find what was not seen
-// for long.
-const sampled = 16
+// How many rows, and how many chunks, are compared at least to find what was
+// not seen for long.
+const (
+	sampledRows   = 64
+	sampledChunks = 16
+)
 
 // dropOldest removes, of some anonymous records of about this size, the one not
 // seen for longest.
@@ -125,7 +145,7 @@ func (sh *shard) oldest(size int) (found ref) {
 				found, seen = n<<refSlotBits|ref(slot), r.lastSeen()
 			}
 		}
-		if looked++; looked == sampled {
+		if looked += int(c.used); looked >= sampledRows {
 			break
 		}
 	}
@@ -181,7 +201,7 @@ func (sh *shard) stalest() (found uint32) {
 		if seen < oldest {
 			found, oldest = n, seen
 		}
-		if looked++; looked == sampled {
+		if looked++; looked == sampledChunks {
 			break
 		}
 	}

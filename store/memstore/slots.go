@@ -20,6 +20,9 @@ func (b *budget) take(n int64) bool {
 	return true
 }
 
+// has reports whether n bytes are there.
+func (b *budget) has(n int64) bool { return b.used.Load()+n <= b.max }
+
 // Rows lie in slots of a few dozen sizes, an eighth of an octave apart, and
 // slots in chunks: byte slices without pointers, each of one size of slot. The
 // rows of anonymous sessions have chunks of their own, so that whole chunks of
