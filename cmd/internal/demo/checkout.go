@@ -209,10 +209,14 @@ func clearOrdered(session *coatcheck.Session, order house.Order) error {
 	if d, _ := checkout.Get(session); d.Order != order.ID {
 		return nil
 	}
-	if err := cart.Set(session, cartOf(session).Without(order.Lines)); err != nil {
+	if err := checkout.Delete(session); err != nil {
 		return err
 	}
-	return checkout.Delete(session)
+	left := cartOf(session).Without(order.Lines)
+	if len(left) == 0 {
+		return cart.Delete(session)
+	}
+	return cart.Set(session, left)
 }
 
 func (s *Site) showOrder(w http.ResponseWriter, r *http.Request, session *coatcheck.Session) error {

@@ -15,11 +15,13 @@ type happenedPage struct {
 	Network  string
 	Cookie   exchange.Cookie
 	Reasons  []exchange.Reason
-	WasSet   bool
+	SetBy    *exchange.Exchange // the earlier exchange that set the cookie, if it was not this one
 
 	List []exchange.Exchange
 	Info coatcheck.Info
 	Keys []string
+	// Sealed: the store is outside this process, and cannot read the data.
+	Sealed bool
 }
 
 func happenedOf(e exchange.Exchange) happenedPage {
@@ -35,7 +37,7 @@ func happenedOf(e exchange.Exchange) happenedPage {
 		p.Network = "It did not leave this machine."
 	}
 	if cookie, found := e.SessionCookie(); found {
-		p.Cookie, p.Reasons, p.WasSet = cookie, cookie.Reasons(), len(cookie.Attributes) > 0
+		p.Cookie, p.Reasons = cookie, cookie.Reasons()
 	}
 	return p
 }
@@ -62,6 +64,10 @@ func (s *Site) whatHappened(w http.ResponseWriter, r *http.Request, session *coa
 		}
 	}
 	p := happenedOf(drawn)
+	if cookie, setBy, known := s.recorder.Cookie(session.ID()); known && cookie.Name == p.Cookie.Name && len(p.Cookie.Attributes) == 0 {
+		p.Cookie, p.Reasons, p.SetBy = cookie, cookie.Reasons(), &setBy
+	}
+	p.Sealed = s.sealed
 	p.List, p.Info, p.Keys = list, session.Info(), session.Keys()
 	return s.show(w, r, session, http.StatusOK, "happened", page{Title: "What happened", Section: "/what-happened", Body: p})
 }

@@ -24,10 +24,8 @@ type action = func(http.ResponseWriter, *http.Request, *coatcheck.Session) error
 
 func (s *Site) routes() http.Handler {
 	mux := http.NewServeMux()
-	visitors := func(pattern string, f action) { mux.Handle(pattern, s.noted(s.sessions.HandlerFunc(f))) }
-	members := func(pattern string, f action) {
-		mux.Handle(pattern, s.noted(s.sessions.RequireSignIn(s.sessions.HandlerFunc(f))))
-	}
+	visitors := func(pattern string, f action) { mux.Handle(pattern, s.noted(s.page(f))) }
+	members := func(pattern string, f action) { mux.Handle(pattern, s.noted(s.sessions.RequireSignIn(s.page(f)))) }
 
 	visitors("GET /{$}", s.home)
 	visitors("GET /shop", s.shop)
@@ -51,7 +49,7 @@ func (s *Site) routes() http.Handler {
 
 	members("GET /wallet", s.wallet)
 	members("POST /wallet/transfer", s.draftTransfer)
-	mux.Handle("GET /wallet/confirm", s.noted(s.sessions.RequireFresh(freshForMoney, s.sessions.HandlerFunc(s.reviewTransfer))))
+	mux.Handle("GET /wallet/confirm", s.noted(s.sessions.RequireFresh(freshForMoney, s.page(s.reviewTransfer))))
 	members("POST /wallet/confirm", s.sendTransfer)
 
 	members("GET /account", s.account)
@@ -65,7 +63,7 @@ func (s *Site) routes() http.Handler {
 	members("POST /admin/end", s.attendant(s.adminEnd))
 	members("POST /admin/end-subject", s.attendant(s.adminEndSubject))
 
-	mux.Handle("GET /what-happened", aside(s.sessions.HandlerFunc(s.whatHappened)))
+	mux.Handle("GET /what-happened", aside(s.page(s.whatHappened)))
 	mux.Handle("GET /live", aside(http.HandlerFunc(s.live)))
 	visitors("/", func(http.ResponseWriter, *http.Request, *coatcheck.Session) error { return errNoPage })
 
@@ -73,6 +71,21 @@ func (s *Site) routes() http.Handler {
 	outer.Handle("GET /static/", s.assets)
 	outer.Handle("/", s.recorder.Handler(s.sessions.Handler(limited(mux))))
 	return secured(outer)
+}
+
+// page serves an action. The site answers its own faults itself; what else goes
+// wrong is the session manager's to answer.
+func (s *Site) page(f action) http.Handler {
+	return s.sessions.HandlerFunc(func(w http.ResponseWriter, r *http.Request, session *coatcheck.Session) error {
+		err := f(w, r, session)
+		var own *fault
+		if errors.As(err, &own) {
+			session.Discard()
+			s.problem(w, r, own)
+			return nil
+		}
+		return err
+	})
 }
 
 // noted tells the recorder which session a request is served by.

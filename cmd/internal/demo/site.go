@@ -53,6 +53,7 @@ type Site struct {
 	assets    *assets
 	now       func() time.Time
 	logger    *slog.Logger
+	sealed    bool // the store is outside this process
 	accounts  *house.Accounts
 	attempts  house.Attempts
 	ledger    *house.Ledger
@@ -81,6 +82,8 @@ func New(opts Options) (*Site, error) {
 		accounts: house.OpenAccounts(),
 		ledger:   house.NewLedger(welcomeSum, opts.Now(), guestNames()...),
 	}
+	_, inProcess := opts.Store.(store.InProcess)
+	s.sealed = !inProcess
 	s.closing, s.closeDown = context.WithCancel(context.Background())
 	var err error
 	if s.assets, err = loadAssets(); err != nil {

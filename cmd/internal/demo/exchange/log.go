@@ -15,6 +15,8 @@ const (
 )
 
 type log struct {
+	cookie    Cookie     // the session's, as it was set last
+	setBy     Exchange   // in which exchange that was
 	exchanges []Exchange // the newest first
 	watchers  map[chan struct{}]bool
 }
@@ -49,6 +51,9 @@ func (r *Recorder) file(exchange Exchange, t *trace, claims []store.ID, given st
 		r.inherit(given, t)
 	}
 	kept := r.open(owner)
+	if cookie, found := exchange.SessionCookie(); found && !given.IsZero() {
+		kept.cookie, kept.setBy = cookie, exchange
+	}
 	kept.exchanges = append([]Exchange{exchange}, kept.exchanges...)
 	kept.exchanges = kept.exchanges[:min(len(kept.exchanges), maxPerSession)]
 	for watcher := range kept.watchers {
@@ -98,6 +103,17 @@ func (r *Recorder) Of(id store.ID) []Exchange {
 	return nil
 }
 
+// Cookie returns a session's cookie as it was set last, and the exchange that
+// did so: a browser sends back no more than name and value.
+func (r *Recorder) Cookie(id store.ID) (cookie Cookie, setBy Exchange, found bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if kept := r.logs[id]; kept != nil && kept.cookie.Name != "" {
+		return kept.cookie, kept.setBy, true
+	}
+	return Cookie{}, Exchange{}, false
+}
+
 // Receipt returns the exchange that was kept under a name by [Receipt].
 func (r *Recorder) Receipt(name string) (Exchange, bool) {
 	r.mu.Lock()
@@ -115,7 +131,7 @@ func (r *Recorder) Forget(id store.ID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if kept := r.logs[id]; kept != nil {
-		kept.exchanges = nil
+		kept.exchanges, kept.cookie, kept.setBy = nil, Cookie{}, Exchange{}
 	}
 }
 

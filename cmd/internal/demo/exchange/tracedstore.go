@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/coatcheck/coatcheck/store"
@@ -107,26 +108,28 @@ func (s tracedStore) Delete(ctx context.Context, ids ...store.ID) ([]store.ID, e
 
 func (s tracedStore) DeleteSubject(ctx context.Context, subject string, now time.Time, keep ...store.ID) ([]store.ID, error) {
 	ended, err := s.Store.DeleteSubject(ctx, subject, now, keep...)
+	_, subject, _ = strings.Cut(subject, ":")
 	note(ctx, "delete all of "+subject, store.ID{}, fmt.Sprintf("%d ended, %d kept", len(ended), len(keep)), err)
 	return ended, err
 }
 
 func (s tracedStore) List(ctx context.Context, subject string, now time.Time) ([]store.Record, error) {
 	records, err := s.Store.List(ctx, subject, now)
+	_, subject, _ = strings.Cut(subject, ":")
 	note(ctx, "list "+subject, store.ID{}, fmt.Sprintf("%d sessions", len(records)), err)
 	return records, err
 }
 
 // contents says what a record holds without saying what is in it.
 func contents(rec store.Record) string {
-	whose := "nobody's"
-	if rec.Subject != "" {
-		whose = rec.Subject + "'s"
+	whose := "nobody"
+	if _, subject, named := strings.Cut(rec.Subject, ":"); named { // the manager's name comes first
+		whose = subject
 	}
 	if rec.Retired {
-		return whose + ", retired"
+		return "of " + whose + ", retired"
 	}
-	return fmt.Sprintf("%s, %d + %d bytes", whose, len(rec.Head), len(rec.Data))
+	return fmt.Sprintf("of %s, %d bytes", whose, len(rec.Head)+len(rec.Data))
 }
 
 func note(ctx context.Context, verb string, id store.ID, answer string, err error) {

@@ -16,7 +16,7 @@
     "replaced": "Your session got a new ticket in another tab.",
     "idle": "This session ended because it was not used.",
     "absolute": "This session ended because its time was up.",
-    "ended by another": "This session was ended from elsewhere.",
+    "ended by another": "This session was ended, in another tab or from elsewhere.",
     "evicted": "This session was ended because there were too many.",
     "reuse": "This session was ended because an old ticket of it turned up.",
   };
