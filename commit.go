@@ -158,7 +158,7 @@ func (s *Session) forgive(err error) {
 
 // unseen reports whether this request is the first with the current secret.
 func (s *Session) unseen() bool {
-	return s.head.HasPrevious && s.head.Seen.IsZero() && !s.earlier
+	return s.head.HasPrevious && s.head.Seen.IsZero() && !s.earlier && !s.drew
 }
 
 // touchDue reports whether activity is to be recorded: at most once in a
@@ -290,6 +290,7 @@ func (m *Manager) landed(ctx context.Context, r store.Record) bool {
 
 // install makes a stored successor what the request has.
 func (s *Session) install(n *successor) {
+	s.drew = s.drew || n.token != s.token
 	s.is, s.token, s.earlier, s.key = holds, n.token, n.earlier, n.key
 	s.record, s.head = n.record, n.head
 	s.unsealed, s.sealError = s.unsealed || len(s.ops) > 0, nil

@@ -44,6 +44,7 @@ type opened struct {
 	is      standing
 	token   secret.Token
 	earlier bool // token has the previous secret, not the current
+	drew    bool // token was drawn by this request: no browser has it yet
 	record  store.Record
 	head    head.Head // lends from record.Head
 	binding dbsc.State

@@ -60,6 +60,9 @@ func (s *Session) rotate(ctx context.Context) error {
 // browser may still send.
 func (s *Session) tooSoon(n *successor, now time.Time) bool {
 	grace := s.manager.config.RotationGrace
+	if s.drew {
+		return true // what the browser has is the secret before
+	}
 	if n.earlier {
 		// That the current secret is lost is shown only by a request that came
 		// with the previous one when the answer should long have arrived, not
