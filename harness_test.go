@@ -201,6 +201,7 @@ type serve func(x *exchange, s *coatcheck.Session) error
 type exchange struct {
 	browser *browser
 	answer  *httptest.ResponseRecorder
+	writer  http.ResponseWriter // the handler's
 	session *coatcheck.Session
 	cancel  context.CancelFunc // the visitor goes
 	err     error              // of Get, or of the handler
@@ -223,6 +224,7 @@ func (b *browser) begin(h serve) *exchange {
 		defer close(x.done)
 		defer cancel()
 		m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			x.writer = w
 			x.session, x.err = m.Get(r)
 			if x.err == nil {
 				x.err = h(x, x.session)
