@@ -1,4 +1,4 @@
-// Package pgstore keeps sessions in PostgreSQL (13 or later): for several
+// Package pgstore keeps sessions in PostgreSQL (tested with 15): for several
 // machines that share them, and where a database is run and backed up already.
 //
 //	sessionStore, err := pgstore.Open(ctx, "postgres://app@db.example/app", nil)

@@ -34,11 +34,24 @@ type server struct {
 	exited   chan struct{}
 }
 
+// The roles of the server.
 const (
-	owner   = "coatcheck_owner"   // a superuser
-	guarded = "coatcheck_guarded" // let in with a password, and without rights
+	owner          = "coatcheck_owner" // a superuser
+	app            = "app"             // has the rights that tests grant
+	guarded        = "guarded"         // let in with a password
+	nothingAllowed = "nothing_allowed"
+	readOnly       = "read_only"
+	serial         = "serial"
 )
 
+const createRoles = `CREATE ROLE app LOGIN NOINHERIT;
+CREATE ROLE guarded LOGIN PASSWORD 'known to nobody';
+CREATE ROLE nothing_allowed LOGIN;
+CREATE ROLE read_only LOGIN;
+ALTER ROLE read_only SET default_transaction_read_only TO on;
+CREATE ROLE serial SUPERUSER LOGIN;
+ALTER ROLE serial SET default_transaction_isolation TO 'serializable';
+`
 
 // theServer is started by the first test that needs it.
 var theServer = sync.OnceValues(newServer)
@@ -46,8 +59,12 @@ var theServer = sync.OnceValues(newServer)
 // TestMain plays the part of another process when asked to, and stops the
 // server after the tests.
 func TestMain(m *testing.M) {
-	if part := os.Getenv(childVariable); part != "" {
-		playChild(part)
+	if os.Getenv(childVariable) != "" {
+		if err := playChild(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
 	}
 	code := m.Run()
 	stopServer()
@@ -107,7 +124,13 @@ func newServer() (*server, error) {
 		s.stop(syscall.SIGINT)
 		_ = os.RemoveAll(dir)
 	}
-	return s, nil
+	conn, err := pgx.Connect(context.Background(), s.dsn(owner))
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close(context.Background())
+	_, err = conn.Exec(context.Background(), createRoles, pgx.QueryExecModeSimpleProtocol)
+	return s, err
 }
 
 // findPrograms returns the directory of the newest installed PostgreSQL.

@@ -9,9 +9,9 @@ package pgstore
 // ANY (ARRAY(SELECT ...)) instead of a join keeps the planner at the index,
 // whatever it believes about the number of rows.
 type statements struct {
-	shareGate, shareGateAndSubject, takeGate           string
-	load, list, page, versions                         string
-	create, update, current, touch                     string
+	shareGate, shareGateAndSubject, takeGate          string
+	load, list, page, versions                        string
+	create, update, current, touch                    string
 	deleteIDs, deleteSubject, deleteEverything, sweep string
 }
 

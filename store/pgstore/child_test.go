@@ -1,5 +1,0 @@
-package pgstore_test
-
-const childVariable = "PGSTORE_TEST_CHILD"
-
-func playChild(string) {}
