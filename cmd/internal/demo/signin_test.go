@@ -12,6 +12,7 @@ import (
 )
 
 func TestSignInLeadsWhereTheVisitorWantedToGo(t *testing.T) {
+	site := openSite(t)
 	for _, c := range []struct{ next, ends string }{
 		{"/wallet", "/wallet"},
 		{"/admin?subject=bob", "/admin?subject=bob"},
@@ -20,7 +21,7 @@ func TestSignInLeadsWhereTheVisitorWantedToGo(t *testing.T) {
 		{"//example.com/", "/"},
 		{`/\example.com`, "/"},
 	} {
-		b := openSite(t).browser()
+		b := site.browser()
 		p := b.post("/sign-in", url.Values{"account": {"admin"}, "password": {passwordOf("admin")}, "next": {c.next}})
 		if p.status != http.StatusOK || p.path != c.ends {
 			t.Errorf("next %q leads to %d %s", c.next, p.status, p.path)
@@ -82,8 +83,9 @@ func TestAttemptsAtTheSameTimeAllCount(t *testing.T) {
 }
 
 func TestRememberMeIsTheOnlyLastingCookie(t *testing.T) {
+	site := openSite(t)
 	for _, remember := range []string{"", "1"} {
-		b := openSite(t).browser()
+		b := site.browser()
 		p := b.once("POST", "/sign-in", url.Values{"account": {"alice"}, "password": {passwordOf("alice")}, "remember": {remember}})
 		line := p.header.Get("Set-Cookie")
 		if lasting := strings.Contains(line, "Max-Age=2592000"); lasting != (remember != "") {

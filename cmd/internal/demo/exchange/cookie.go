@@ -48,9 +48,12 @@ func idOf(token string) (id store.ID, ok bool) {
 func (r *Recorder) brought(header http.Header) (cookies []Cookie, claims []store.ID) {
 	for _, line := range header.Values("Cookie") {
 		for pair := range strings.SplitSeq(line, ";") {
-			name, value, _ := strings.Cut(strings.TrimSpace(pair), "=")
-			if len(cookies) == maxCookies || name == "" {
+			name, value, named := strings.Cut(strings.TrimSpace(pair), "=")
+			if len(cookies) == maxCookies {
 				break
+			}
+			if !named { // a cookie without a name is all value
+				name, value = "", name
 			}
 			ours := r.isSession(name)
 			cookies = append(cookies, Cookie{Name: clipped(name, maxText), Shown: masked(value), Session: ours})
