@@ -255,6 +255,8 @@ func (s *Session) merge(ctx context.Context, n *successor) error {
 // withdraw removes a new session whose token nobody will get. A failure leaves
 // one that nobody can open and that expires.
 func (s *Session) withdraw(ctx context.Context, id ID) {
+	ctx, cancel := s.manager.writeContext(ctx) // what failed may have used up its time
+	defer cancel()
 	if _, err := s.manager.config.Store.Delete(ctx, id); err != nil {
 		s.manager.emit(s.event(KindStoreError, Event{ID: id, Detail: "delete: " + err.Error()}))
 	}
