@@ -3,6 +3,7 @@ package pgstore
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strconv"
 
@@ -57,6 +58,9 @@ func adviceFor(err error) string {
 		if connecting != nil {
 			return fmt.Sprintf("no server that can be used answers at %s; start PostgreSQL there or correct the address, and see that the server takes writes and that the network and its TLS settings let this machine in",
 				address(connecting.Config))
+		}
+		if _, network := errors.AsType[net.Error](err); network || errors.Is(err, io.ErrUnexpectedEOF) {
+			return "the connection broke before the server had answered, so what was asked may have happened or not; see whether the server or the network was restarted"
 		}
 	case wrongPassword, noSuchRole:
 		if connecting != nil {

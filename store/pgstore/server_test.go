@@ -105,33 +105,42 @@ func newServer() (*server, error) {
 		return nil, err
 	}
 	s := &server{programs: programs, data: filepath.Join(dir, "data")}
-	initdb := s.command("initdb", "--pgdata", s.data, "--username", owner, "--auth", "trust",
-		"--encoding", "UTF8", "--no-locale", "--no-sync")
-	if out, err := initdb.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("initdb: %v: %s", err, out)
-	}
-	rules := "host all " + guarded + " 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\n"
-	if err := os.WriteFile(filepath.Join(s.data, "pg_hba.conf"), []byte(rules), 0o600); err != nil {
-		return nil, err
-	}
-	if s.port, err = freePort(); err != nil {
-		return nil, err
-	}
-	if err := s.start(); err != nil {
+	if err := s.make(); err != nil {
 		return nil, err
 	}
 	stopServer = func() {
 		s.stop(syscall.SIGINT)
 		_ = os.RemoveAll(dir)
 	}
+	return s, nil
+}
+
+// make makes the server's data, and starts it on a free port.
+func (s *server) make() (err error) {
+	initdb := s.command("initdb", "--pgdata", s.data, "--username", owner, "--auth", "trust",
+		"--encoding", "UTF8", "--no-locale", "--no-sync")
+	if out, err := initdb.CombinedOutput(); err != nil {
+		return fmt.Errorf("initdb: %v: %s", err, out)
+	}
+	if err := os.WriteFile(filepath.Join(s.data, "pg_hba.conf"), []byte(whoMayConnect), 0o600); err != nil {
+		return err
+	}
+	if err := s.startSomewhere(); err != nil {
+		return err
+	}
 	conn, err := pgx.Connect(context.Background(), s.dsn(owner))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer conn.Close(context.Background())
 	_, err = conn.Exec(context.Background(), createRoles, pgx.QueryExecModeSimpleProtocol)
-	return s, err
+	return err
 }
+
+const whoMayConnect = `host all guarded 127.0.0.1/32 scram-sha-256
+host all all 127.0.0.1/32 trust
+host replication all 127.0.0.1/32 trust
+`
 
 // findPrograms returns the directory of the newest installed PostgreSQL.
 func findPrograms() (string, error) {
@@ -169,13 +178,21 @@ func (s *server) command(name string, args ...string) *exec.Cmd {
 	return c
 }
 
+// startSomewhere starts the server on a free port.
+func (s *server) startSomewhere() (err error) {
+	if s.port, err = freePort(); err != nil {
+		return err
+	}
+	return s.start()
+}
+
 // start starts the server on its port and waits until it answers.
 func (s *server) start() error {
 	s.process = s.command("postgres", "-D", s.data, "-p", strconv.Itoa(s.port),
 		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
 		"-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=100",
 		"-c", "log_min_messages=fatal")
-	log, err := os.OpenFile(filepath.Join(filepath.Dir(s.data), "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	log, err := os.OpenFile(s.data+".log", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
