@@ -4,6 +4,7 @@ package memstore
 // with each other, which from outside shows only as memory lost.
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"maps"
@@ -320,4 +321,41 @@ func TestIndexesShrinkWithinTheBudgetWhenAnonymousSessionsGo(t *testing.T) {
 		}
 	}
 	checkParts(t, s)
+}
+
+func TestWhatWasDeletedIsWiped(t *testing.T) {
+	s := New(nil)
+	random := rand.New(rand.NewPCG(7, 8))
+	secret := []byte("correct horse battery staple")
+	var ids []store.ID
+	for range 1000 {
+		rec := randomRecord(random)
+		rec.Data = secret
+		if _, err := s.Create(t.Context(), rec, store.Terms{}, noon); err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, rec.ID)
+	}
+	if _, err := s.Delete(t.Context(), ids[:500]...); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range ids[500:750] {
+		var rec store.Record
+		if err := s.Load(t.Context(), id, &rec, store.Fresh); err != nil {
+			t.Fatal(err)
+		}
+		rec.Data = rec.Data[:10]
+		if err := s.Update(t.Context(), rec, rec.Version, noon); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found := 0
+	for i := range s.shards {
+		for _, c := range s.shards[i].slots.chunks {
+			found += bytes.Count(c.mem, secret[10:])
+		}
+	}
+	if found != 250 {
+		t.Errorf("the data of 250 sessions lies in memory %d times", found)
+	}
 }

@@ -82,9 +82,10 @@ func (r row) seen(at int64) {
 	}
 }
 
-// free marks the slot as empty and links it.
+// free wipes the slot, so that what was deleted is in memory no more, and links
+// it.
 func (r row) free(next uint16) {
-	r[0] = 0
+	clear(r)
 	binary.LittleEndian.PutUint16(r[6:], next)
 }
 
@@ -108,7 +109,8 @@ func (r row) write(rec *store.Record, subject string, created, lastSeen int64) {
 	n := rowHeader
 	n += copy(r[n:], subject)
 	n += copy(r[n:], rec.Head)
-	copy(r[n:], rec.Data)
+	n += copy(r[n:], rec.Data)
+	clear(r[n:])
 }
 
 // read fills rec but for its data. It reuses the capacity of rec.Head, and

@@ -75,7 +75,6 @@ type chunk struct {
 func (c *chunk) slots() int       { return len(c.mem) / c.slot }
 func (c *chunk) room() bool       { return int(c.used) < c.slots() }
 func (c *chunk) row(slot int) row { return row(c.mem[slot*c.slot : (slot+1)*c.slot]) }
-func (c *chunk) anonymous() bool  { return c.pool.anonymous }
 func (c *chunk) sparse() bool     { return c.used > 0 && 4*int(c.used) <= c.slots() }
 func (c *chunk) footprint() int64 { return int64(len(c.mem)) + chunkOverhead }
 

@@ -176,29 +176,40 @@ func raceTouchDelete(k *trial) {
 	}
 }
 
+// raceTouchUpdate lets updates go on for as long as there are touches.
 func raceTouchUpdate(k *trial) {
 	rec := newRecord("alice")
 	rec.Data = make([]byte, 8)
 	k.create(rec)
-	const workers, each = 6, 15
-	k.parallel(workers, func(i int) {
-		for n := range each {
-			if i%2 == 0 {
-				if err := k.handle(i/2).Touch(k.Context(), rec.ID, after(time.Duration(n*workers+i)*time.Second)); err != nil {
+	const touchers, touches = 3, 15
+	var touching, updates atomic.Int64
+	touching.Store(touchers)
+	k.parallel(2*touchers, func(i int) {
+		if i < touchers {
+			defer touching.Add(-1)
+			for n := range touches {
+				if err := k.handle(i).Touch(k.Context(), rec.ID, after(time.Duration(n*touchers+i)*time.Second)); err != nil {
 					k.Errorf("Touch: %v", err)
 				}
-				continue
 			}
-			_ = k.amend(k.handle(i/2), rec.ID, func(rec *store.Record) {
+			return
+		}
+		for n := 0; n < 10 || touching.Load() > 0; n++ {
+			err := k.amend(k.handle(i), rec.ID, func(rec *store.Record) {
 				binary.BigEndian.PutUint64(rec.Data, binary.BigEndian.Uint64(rec.Data)+1)
 			})
+			if err != nil {
+				k.Errorf("Update: %v", err)
+				return
+			}
+			updates.Add(1)
 		}
 	})
 	got := k.load(rec.ID)
-	if n := binary.BigEndian.Uint64(got.Data); n != workers/2*each {
-		k.Errorf("%d of %d updates were lost to touches", workers/2*each-int(n), workers/2*each)
+	if n := int64(binary.BigEndian.Uint64(got.Data)); n != updates.Load() {
+		k.Errorf("%d of %d updates were lost to touches", updates.Load()-n, updates.Load())
 	}
-	k.sameTime("LastSeen after the last touch", got.LastSeen, after(((each-1)*workers+workers-2)*time.Second))
+	k.sameTime("LastSeen after the last touch", got.LastSeen, after((touches*touchers-1)*time.Second))
 }
 
 func raceDelete(k *trial) {
