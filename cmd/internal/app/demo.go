@@ -64,14 +64,14 @@ func runDemo(ctx context.Context, flags *flag.FlagSet, args []string, std stream
 }
 
 func (f demoFlags) serve(ctx context.Context, std streams) (err error) {
-	kept, closeStore, err := stores.Open(ctx, f.store)
+	kept, err := stores.Open(ctx, f.store)
 	if errors.Is(err, stores.ErrForm) {
 		return usagef("%v", err)
 	}
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, closeStore()) }()
+	defer func() { err = errors.Join(err, kept.Close()) }()
 	secure, err := f.tls()
 	if err != nil {
 		return err
@@ -115,7 +115,7 @@ func serveUntil(ctx context.Context, server *http.Server, listener net.Listener,
 		return fmt.Errorf("serve: %w", err)
 	case <-ctx.Done():
 	}
-	fmt.Fprintln(out, "\nClosing. Everything in the house is forgotten.")
+	fmt.Fprintln(out, "\nClosing.")
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
 	defer cancel()
 	if err := server.Shutdown(last); err != nil {

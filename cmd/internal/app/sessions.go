@@ -63,14 +63,14 @@ func runSessions(ctx context.Context, flags *flag.FlagSet, args []string, std st
 	if f.store == "" {
 		return usagef("say where the sessions are, with --store and one of\n%s", stores.Forms())
 	}
-	kept, closeStore, err := stores.Open(ctx, f.store)
+	kept, err := stores.Attach(ctx, f.store)
 	if errors.Is(err, stores.ErrForm) {
 		return usagef("%v", err)
 	}
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, closeStore()) }()
+	defer func() { err = errors.Join(err, kept.Close()) }()
 	sessions, err := coatcheck.New(coatcheck.Config{Store: kept, Name: f.name, Logger: slog.New(slog.NewTextHandler(std.err, nil))})
 	if err != nil {
 		return usagef("%v", err)

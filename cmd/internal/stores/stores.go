@@ -1,7 +1,8 @@
 // Package stores opens the store that a user names on the command line.
 //
-// [Open] takes the name, [Forms] lists what names there are. A store is added
-// by one line in the table of this package.
+// [Open] takes it for a site that serves from it, [Attach] for a tool that
+// looks at it beside such a site, and [Forms] lists what names there are. A
+// store is added by one line in the table of this package.
 package stores
 
 import (
@@ -12,52 +13,107 @@ import (
 
 	"github.com/coatcheck/coatcheck/store"
 	"github.com/coatcheck/coatcheck/store/memstore"
+	"github.com/coatcheck/coatcheck/store/pgstore"
+	"github.com/coatcheck/coatcheck/store/sqlitestore"
 )
 
-// ErrForm is returned by [Open] for a name of no known form.
-var ErrForm = errors.New("no such store")
+// ErrForm is returned by [Open] and [Attach] for a name of no known form.
+var ErrForm = errors.New("that names no store")
+
+// Opened is a store and the way to let go of it.
+type Opened interface {
+	store.Store
+	Close() error
+}
 
 // form is one way to name a store: everything that begins with its prefix.
 type form struct {
 	prefix  string
 	written string
 	about   string
-	open    func(ctx context.Context, rest string) (store.Store, func() error, error)
+	open    opener
+	attach  opener // nil: as open
 }
 
+// opener opens a store by its whole name, and by what follows the prefix.
+type opener func(ctx context.Context, name, rest string) (Opened, error)
+
 var forms = []form{
-	{"memory:", "memory:", "in the memory of this process, gone when it ends", openMemory},
+	{"memory:", "memory:", "the memory of this process, gone when it ends", openMemory, nil},
+	{"sqlite:", "sqlite:FILE", "a file of this machine", openSQLite, attachSQLite},
+	{"postgres://", "postgres://USER@HOST/DATABASE", "PostgreSQL", openPostgres, nil},
 }
 
 // Forms explains every form of a name, one a line.
 func Forms() string {
 	var lines strings.Builder
 	for _, f := range forms {
-		fmt.Fprintf(&lines, "  %-28s %s\n", f.written, f.about)
+		fmt.Fprintf(&lines, "  %-32s %s\n", f.written, f.about)
 	}
 	return lines.String()
 }
 
-// Open opens the store of that name, and returns how to close it. The error is
-// [ErrForm] for a name of no known form, and lists the forms.
-func Open(ctx context.Context, name string) (store.Store, func() error, error) {
+// Open opens the store of that name to serve from it. The error is [ErrForm]
+// for a name of no known form, and lists the forms. No error repeats the name,
+// which may contain a password.
+func Open(ctx context.Context, name string) (Opened, error) {
+	return open(ctx, name, func(f form) opener { return f.open })
+}
+
+// Attach is Open for a tool: where one process alone may hold the store, it
+// speaks to that process, and it makes no store that is not there.
+func Attach(ctx context.Context, name string) (Opened, error) {
+	return open(ctx, name, func(f form) opener {
+		if f.attach == nil {
+			return f.open
+		}
+		return f.attach
+	})
+}
+
+func open(ctx context.Context, name string, how func(form) opener) (Opened, error) {
 	for _, f := range forms {
 		rest, ours := strings.CutPrefix(name, f.prefix)
 		if !ours {
 			continue
 		}
-		opened, closeStore, err := f.open(ctx, rest)
+		opened, err := how(f)(ctx, name, rest)
 		if err != nil {
-			return nil, nil, fmt.Errorf("open the store %s: %w", f.prefix, err)
+			return nil, fmt.Errorf("open the store %s…: %w", f.prefix, err)
 		}
-		return opened, closeStore, nil
+		return opened, nil
 	}
-	return nil, nil, fmt.Errorf("%w as %q; write one of these:\n%s", ErrForm, name, Forms())
+	return nil, fmt.Errorf("%w; write one of these:\n%s", ErrForm, Forms())
 }
 
-func openMemory(_ context.Context, rest string) (store.Store, func() error, error) {
+type memory struct{ *memstore.Store }
+
+// Close does nothing: what is in memory goes with it.
+func (memory) Close() error { return nil }
+
+func openMemory(_ context.Context, _, rest string) (Opened, error) {
 	if rest != "" {
-		return nil, nil, fmt.Errorf("%w: nothing follows after memory:, not %q", ErrForm, rest)
+		return nil, fmt.Errorf("%w: nothing follows after memory:", ErrForm)
 	}
-	return memstore.New(nil), func() error { return nil }, nil
+	return memory{memstore.New(nil)}, nil
+}
+
+var errNoFile = fmt.Errorf("%w: a file's name follows after sqlite:, as in sqlite:sessions.db", ErrForm)
+
+func openSQLite(ctx context.Context, _, file string) (Opened, error) {
+	if file == "" {
+		return nil, errNoFile
+	}
+	return sqlitestore.Open(ctx, file, nil)
+}
+
+func attachSQLite(ctx context.Context, _, file string) (Opened, error) {
+	if file == "" {
+		return nil, errNoFile
+	}
+	return sqlitestore.Attach(ctx, file, nil)
+}
+
+func openPostgres(ctx context.Context, name, _ string) (Opened, error) {
+	return pgstore.Open(ctx, name, nil)
 }
