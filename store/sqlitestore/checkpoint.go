@@ -13,7 +13,7 @@ const (
 	checkpointEvery = 100 * time.Millisecond
 	// logLimit is the length of the log, in pages of 4 KiB, at which writers
 	// are held up for the moment it takes to begin it anew.
-	logLimit = 8 << 10
+	logLimit = 4 << 10
 	// readersWait is for how long, in milliseconds, that waits for readers.
 	readersWait = 100
 	// busyPause is how long it is not tried again when a reader, such as a

@@ -51,8 +51,8 @@ func TestAnswersAreNeverOutOfDate(t *testing.T) {
 	for i := range 4 {
 		random := rand.New(rand.NewPCG(seed, uint64(100+i)))
 		wait.Go(func() {
-			for range 1000 {
-				judge(t, s, sessions[:], random.IntN(len(sessions)), random.IntN(10) == 0)
+			for range 3000 {
+				judge(t, s, sessions[:], random.IntN(len(sessions)), random.IntN(2) == 0)
 				if random.IntN(50) == 0 {
 					if _, _, err := s.Sweep(t.Context(), now, 10); err != nil { // writes the touches
 						t.Error(err)
@@ -187,6 +187,26 @@ func TestTouchesReachTheFile(t *testing.T) {
 	}
 }
 
+// Sweep writes every touch, not only those that ride along with other writes.
+func TestSweepWritesAllTouches(t *testing.T) {
+	s := open(t, newFile(t), nil)
+	records := make([]store.Record, 200) // created first, as each creation takes touches along
+	for i := range records {
+		records[i] = create(t, s, "alice")
+	}
+	for _, rec := range records {
+		if err := s.Touch(t.Context(), rec.ID, now.Add(time.Second)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, _, err := s.Sweep(t.Context(), now, 1); err != nil {
+		t.Fatal(err)
+	}
+	if n := s.Unwritten(); n != 0 {
+		t.Errorf("%d touches are still in memory", n)
+	}
+}
+
 // Touches that the file does not have yet count wherever a session's times do.
 func TestUnwrittenTouchesCount(t *testing.T) {
 	s := open(t, newFile(t), nil)
@@ -217,7 +237,7 @@ func TestUnwrittenTouchesCount(t *testing.T) {
 	if err := s.Touch(t.Context(), rec.ID, touched.Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Update(t.Context(), rec, rec.Version, later.Add(time.Minute)); err != nil {
+	if err := s.Update(t.Context(), rec, rec.Version, touched.Add(30*time.Minute+30*time.Second)); err != nil {
 		t.Errorf("Update of a session that lives by its touch: %v", err)
 	}
 	if _, _, err := s.Sweep(t.Context(), now.Add(36*time.Minute), 10); err != nil {
