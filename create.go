@@ -1,0 +1,98 @@
+package coatcheck
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/coatcheck/coatcheck/internal/head"
+	"github.com/coatcheck/coatcheck/internal/secret"
+	"github.com/coatcheck/coatcheck/store"
+)
+
+// seal returns data as it is stored.
+func (m *Manager) seal(n *successor, data []byte) []byte {
+	if !n.head.Sealed {
+		return data
+	}
+	return m.scope.Seal(make([]byte, 0, len(data)+secret.Overhead), n.key, n.record.ID, data)
+}
+
+// createAnonymous stores a session for a visitor who has none.
+func (s *Session) createAnonymous(ctx context.Context) error {
+	m := s.manager
+	n := m.newSession("", m.config.Idle, m.config.Absolute)
+	if _, err := s.create(ctx, &n, store.Terms{Began: store.Instant(s.began)}); err != nil {
+		return err
+	}
+	s.install(&n)
+	s.unsealed = true
+	s.setCookie(cookieVisit)
+	m.emit(s.event(KindCreated, Event{ID: n.record.ID}))
+	return nil
+}
+
+// newSession draws everything that a session has from its beginning.
+func (m *Manager) newSession(subject string, idle, absolute time.Duration) successor {
+	now := m.now()
+	var n successor
+	n.token = secret.Token{ID: secret.NewID(m.subjectKey(subject)), Secret: secret.New()}
+	n.head = head.Head{
+		SignedIn: subject != "",
+		Sealed:   m.sealed,
+		Name:     []byte(m.config.Name),
+	}
+	n.record = store.Record{
+		ID: n.token.ID, Subject: m.subjectKey(subject),
+		Created: now, LastSeen: now, Idle: idle, Absolute: now.Add(absolute),
+	}
+	m.draw(&n, now)
+	return n
+}
+
+// draw gives the successor's secret its verifiers, and a new data key.
+func (m *Manager) draw(n *successor, now time.Time) {
+	n.head.Family = m.scope.Family(n.token.Secret)
+	n.head.Current = m.scope.Verifier(n.token.Secret)
+	n.head.Drawn = now
+	n.earlier = false
+	if n.head.Sealed {
+		n.key = secret.NewDataKey()
+		n.head.Wrap = m.scope.Wrap(n.key, n.token.Secret)
+		n.rekeyed = true
+	}
+}
+
+// create stores a new session with the working data. Errors: ErrStore,
+// ErrTooManySessions, ErrEnded.
+func (s *Session) create(ctx context.Context, n *successor, terms store.Terms) (evicted []ID, err error) {
+	m := s.manager
+	n.record.Data = m.seal(n, s.working)
+	n.record.Head = n.head.Append(nil)
+	n.record.Version = newVersion()
+	evicted, err = m.config.Store.Create(ctx, n.record, terms, m.now())
+	switch {
+	case err == nil:
+	case errors.Is(err, store.ErrLimit):
+		return nil, ErrTooManySessions
+	case errors.Is(err, store.ErrSubjectEnded):
+		return nil, ErrEnded
+	case errors.Is(err, store.ErrFull), errors.Is(err, store.ErrExists):
+		return nil, storeError("create", err)
+	default:
+		if !m.landed(ctx, n.record) {
+			return nil, storeError("create", err)
+		}
+	}
+	return evicted, nil
+}
+
+// newVersion draws a version. It is not secret, only unlike any other.
+func newVersion() uint64 {
+	for {
+		if v := rand.Uint64(); v != 0 {
+			return v
+		}
+	}
+}

@@ -1,0 +1,122 @@
+package coatcheck
+
+import (
+	"context"
+	"errors"
+
+	"github.com/coatcheck/coatcheck/store"
+)
+
+// Update stores what this request has gathered so far and what fn changes,
+// all or nothing, before it returns. If another request changes the session
+// meanwhile, fn runs again and reads the newer values. It is the way
+//   - to use a value exactly once: read it in fn, return an error if it is
+//     gone, delete it;
+//   - to keep several values in step;
+//   - to store before something that cannot be undone;
+//   - to write after the response has started.
+//
+// fn must do nothing but read and write values of this session. If it returns
+// an error, nothing that it wrote is kept, and what was gathered before stays
+// gathered. Errors: that of fn, those of Key.Set, ErrStale, ErrEnded.
+func (s *Session) Update(ctx context.Context, fn func() error) error {
+	return s.act(ctx, func(ctx context.Context) error {
+		if err := s.refusal(); err != nil {
+			return err
+		}
+		if err := s.unseal(); err != nil {
+			return err
+		}
+		before, working := len(s.ops), s.working
+		undo := func() {
+			s.ops = s.ops[:before]
+			if !s.behind {
+				s.working = working
+			}
+		}
+		run := func() error {
+			working = s.working
+			s.updating = true
+			defer func() { s.updating = false }()
+			return s.outside(fn)
+		}
+		err := run()
+		switch {
+		case err != nil:
+		case len(s.ops) == 0:
+		case s.is == nobody && len(s.working) == 0:
+			s.settle()
+		case s.is == nobody:
+			err = s.createAnonymous(ctx)
+		default:
+			err = s.swap(ctx, attempt{undo: undo, redo: run})
+		}
+		if err != nil {
+			undo()
+		}
+		return err
+	})
+}
+
+// act is the frame of every method that takes a context: it waits until nobody
+// else stores, and runs f to its end although the visitor may go. f runs with
+// mu held.
+func (s *Session) act(ctx context.Context, f func(context.Context) error) error {
+	s.mu.Lock()
+	inside := s.updating
+	s.mu.Unlock()
+	if inside {
+		return errInsideUpdate
+	}
+	s.storing.Lock()
+	defer s.storing.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || s.opened == nil {
+		return ErrCommitted
+	}
+	if s.err != nil {
+		return s.err
+	}
+	ctx, cancel := s.manager.writeContext(ctx)
+	defer cancel()
+	return f(ctx)
+}
+
+// Reload reads the session again, as it is now, and does what this request has
+// gathered again to the newer values. Errors: ErrConflict, ErrStale, ErrEnded,
+// ErrStore, that of an Update function.
+func (s *Session) Reload(ctx context.Context) error {
+	return s.act(ctx, func(ctx context.Context) error {
+		if s.is != holds {
+			return nil
+		}
+		if err := s.unseal(); err != nil {
+			return err
+		}
+		return s.reopen(ctx)
+	})
+}
+
+// Touch records activity now, however recent the last is recorded: for a long
+// stream whose visitor is known to be there. ErrEnded if the session is over.
+func (s *Session) Touch(ctx context.Context) error {
+	return s.act(ctx, func(ctx context.Context) error {
+		if s.is != holds {
+			return nil
+		}
+		if _, err := s.newest(ctx); err != nil {
+			return err
+		}
+		now := s.manager.now()
+		err := s.manager.config.Store.Touch(ctx, s.record.ID, now)
+		switch {
+		case err == nil:
+			s.record.LastSeen = now
+			return nil
+		case errors.Is(err, store.ErrNotFound):
+			return ErrEnded
+		}
+		return storeError("touch", err)
+	})
+}
