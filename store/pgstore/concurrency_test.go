@@ -208,3 +208,28 @@ func TestOnlyTouchesDoNotWaitForTheDisk(t *testing.T) {
 		t.Errorf("synchronous_commit was %s; want %s", got, want)
 	}
 }
+
+// A full disk of the server fails the request, and passes.
+func TestFullDiskIsAnErrorThatPasses(t *testing.T) {
+	server := startServer(t)
+	schema := newSchema()
+	s := server.open(t, schema)
+	rec := newRecord("alice")
+	create(t, s, rec)
+	server.sql(t, fmt.Sprintf(`CREATE FUNCTION %[1]s.full() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN RAISE 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'; END $$;
+		CREATE TRIGGER full_disk BEFORE INSERT OR UPDATE ON %[1]s.sessions FOR EACH ROW EXECUTE FUNCTION %[1]s.full()`, schema))
+	if _, err := s.Create(t.Context(), newRecord("alice"), store.Terms{}, start); !errors.Is(err, store.ErrFull) || !strings.Contains(err.Error(), "free some space") {
+		t.Errorf("Create while the server's disk is full: %v, want ErrFull that says what to do", err)
+	}
+	next := rec
+	next.Version = newVersion()
+	if err := s.Update(t.Context(), next, rec.Version, start); err == nil || !strings.Contains(err.Error(), "free some space") {
+		t.Errorf("Update while the server's disk is full: %v, want an error that says what to do", err)
+	}
+	server.sql(t, "DROP TRIGGER full_disk ON "+schema+".sessions")
+	create(t, s, newRecord("alice"))
+	if err := s.Update(t.Context(), next, rec.Version, start); err != nil {
+		t.Errorf("Update after the disk had space again: %v", err)
+	}
+}

@@ -92,9 +92,7 @@ func TestProcessesCreateTheSchemaAtOnce(t *testing.T) {
 		var begin []io.Closer
 		var children []*exec.Cmd
 		for range processes {
-			child := exec.Command(os.Args[0])
-			child.Env = append(os.Environ(), childVariable+"=create", "PGSTORE_TEST_DSN="+server.dsn(owner), "PGSTORE_TEST_SCHEMA="+schema)
-			child.Stderr = os.Stderr
+			child := newChild("create a session", "PGSTORE_TEST_DSN="+server.dsn(owner), "PGSTORE_TEST_SCHEMA="+schema)
 			in, err := child.StdinPipe()
 			if err != nil {
 				t.Fatal(err)
@@ -128,10 +126,8 @@ func TestProcessesCreateTheSchemaAtOnce(t *testing.T) {
 	}
 }
 
-const childVariable = "PGSTORE_TEST_CHILD"
-
-// playChild opens a store once its input ends, and creates a session.
-func playChild() error {
+// createSession opens a store once its input ends, and creates a session.
+func createSession() error {
 	fmt.Println("ready")
 	if _, err := io.Copy(io.Discard, os.Stdin); err != nil {
 		return err

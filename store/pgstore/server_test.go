@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -59,8 +60,8 @@ var theServer = sync.OnceValues(newServer)
 // TestMain plays the part of another process when asked to, and stops the
 // server after the tests.
 func TestMain(m *testing.M) {
-	if os.Getenv(childVariable) != "" {
-		if err := playChild(); err != nil {
+	if part := os.Getenv(childVariable); part != "" {
+		if err := children[part](); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -69,6 +70,22 @@ func TestMain(m *testing.M) {
 	code := m.Run()
 	stopServer()
 	os.Exit(code)
+}
+
+const childVariable = "PGSTORE_TEST_CHILD" // the part that a child plays
+
+// children are the parts. A child is this binary again.
+var children = map[string]func() error{
+	"create a session": createSession,
+	"clean up":         cleanUp,
+}
+
+// newChild prepares a child; the test starts it.
+func newChild(part string, environment ...string) *exec.Cmd {
+	child := exec.Command(os.Args[0])
+	child.Env = append(append(os.Environ(), environment...), childVariable+"="+part)
+	child.Stderr = os.Stderr
+	return child
 }
 
 var stopServer = func() {}
@@ -100,7 +117,11 @@ func newServer() (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	stopServer = func() { _ = os.RemoveAll(dir) }
+	cleaned, err := cleanUpAfterwards(dir)
+	if err != nil {
+		return nil, err
+	}
+	stopServer = cleaned
 	if err := giveAway(dir); err != nil {
 		return nil, err
 	}
@@ -110,9 +131,51 @@ func newServer() (*server, error) {
 	}
 	stopServer = func() {
 		s.stop(syscall.SIGINT)
-		_ = os.RemoveAll(dir)
+		cleaned()
 	}
 	return s, nil
+}
+
+const dirVariable = "PGSTORE_TEST_DIR"
+
+// cleanUpAfterwards has a child wait for the end of this process, however it
+// comes, to leave neither a server nor files behind. now is that end come
+// early.
+func cleanUpAfterwards(dir string) (now func(), err error) {
+	child := newChild("clean up", dirVariable+"="+dir)
+	ended, err := child.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := child.Start(); err != nil {
+		return nil, err
+	}
+	return func() {
+		_ = ended.Close()
+		_ = child.Wait()
+	}, nil
+}
+
+// cleanUp kills the servers of a directory that are left when its input ends,
+// and removes the directory.
+func cleanUp() error {
+	if _, err := io.Copy(io.Discard, os.Stdin); err != nil {
+		return err
+	}
+	dir := os.Getenv(dirVariable)
+	left, err := filepath.Glob(filepath.Join(dir, "*", "postmaster.pid"))
+	for _, file := range left {
+		text, _ := os.ReadFile(file)
+		first, _, _ := strings.Cut(string(text), "\n")
+		pid, err := strconv.Atoi(first)
+		if err != nil || pid <= 1 {
+			continue
+		}
+		if process, err := os.FindProcess(pid); err == nil {
+			_ = process.Signal(syscall.SIGQUIT)
+		}
+	}
+	return errors.Join(err, os.RemoveAll(dir))
 }
 
 // make makes the server's data, and starts it on a free port.

@@ -73,7 +73,11 @@ func TestRequestsGoOnDuringASweep(t *testing.T) {
 
 	requests, worst := whileRequestsRun(t, s, used, now, func() {
 		removed := 0
-		for more := true; more; {
+		for more, pieces := true, 0; more; pieces++ {
+			if pieces > rows/100 {
+				t.Error("the sweep does not come to an end")
+				return
+			}
 			n, again, err := s.Sweep(t.Context(), now, 1_000_000)
 			if err != nil {
 				t.Error(err)
