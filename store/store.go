@@ -97,7 +97,7 @@ const (
 // Record is what a store keeps for one session: the fields it must act on, and
 // two opaque byte strings. The zero Record is not valid.
 type Record struct {
-	ID      ID
+	ID      ID     // of the placement of its subject: see PlacementOf
 	Version uint64 // random, drawn by the manager for each write; never 0
 	Subject string // index; empty: none. At most MaxSubject bytes
 
@@ -180,7 +180,8 @@ type Store interface {
 	// It never creates: a record that is gone, retired or dead at now is
 	// ErrNotFound. It keeps the later of both LastSeen, and never changes id,
 	// subject or creation, whatever rec says. rec.Retired takes the record out
-	// of every index and count.
+	// of every index and count. A full store may refuse a record that has
+	// grown with ErrFull.
 	Update(ctx context.Context, rec Record, was uint64, now time.Time) error
 
 	// Touch moves LastSeen forward to now, never back, and changes nothing

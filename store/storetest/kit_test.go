@@ -150,6 +150,7 @@ func methodSentences(t *testing.T) (sentences []string) {
 var untestable = []string{
 	// Cases by the names of these errors cite what raises each.
 	"ErrExists, ErrLimit, ErrSubjectEnded, ErrFull",
+	"A full store may refuse a record that has grown with ErrFull",
 	// Permissions of the store.
 	"What a touch wrote may be lost when the process dies; a store says for how long",
 	"It is a hint to look: calls may come for nothing, and may be lost where the package comment says so",
