@@ -1,6 +1,7 @@
 package coatcheck_test
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -13,6 +14,8 @@ import (
 
 	"github.com/coatcheck/coatcheck"
 	"github.com/coatcheck/coatcheck/coatchecktest"
+	"github.com/coatcheck/coatcheck/store/memstore"
+	"github.com/coatcheck/coatcheck/store/storetest"
 )
 
 // TestRule6SecureTransport (F-51): where browsers would send a Secure cookie
@@ -144,7 +147,9 @@ func TestRule6NoTokenButOnesOwnIsAdopted(t *testing.T) {
 	const forged, duplicate, none = coatcheck.KindForgedToken, coatcheck.KindDuplicateCookie, coatcheck.Kind("")
 	id := func(value string) string { return signedInCookie + "=" + value }
 	flipped := []byte(good)
-	flipped[24] ^= 1
+	if flipped[24]++; flipped[24] < 'A' || flipped[24] > 'Z' {
+		flipped[24] = 'A' // another letter of the alphabet
+	}
 	for _, c := range []struct {
 		name    string
 		headers []string
@@ -157,7 +162,7 @@ func TestRule6NoTokenButOnesOwnIsAdopted(t *testing.T) {
 		{"among 500 others", []string{strings.Repeat("a=1; ", 500) + id(good)}, 200, "alice", none, ""},
 		{"empty", []string{id("")}, 200, "", none, ""},
 		{"forged whole", []string{id(strings.Repeat("A", 64))}, 200, "", forged, coatcheck.ReasonUnknown},
-		{"id without its secret", []string{id(good[:21] + strings.Repeat("A", 43))}, 200, "", forged, coatcheck.ReasonWrongSecret},
+		{"id without its secret", []string{id(good[:22] + strings.Repeat("A", 42))}, 200, "", forged, coatcheck.ReasonWrongSecret},
 		{"id alone", []string{id(good[:22])}, 200, "", forged, coatcheck.ReasonMalformed},
 		{"another's secret", []string{id(good[:22] + bob[22:])}, 200, "", forged, coatcheck.ReasonWrongSecret},
 		{"a bit of its family changed", []string{id(string(flipped))}, 200, "", forged, coatcheck.ReasonWrongSecret},
@@ -268,6 +273,29 @@ func TestRule6OneSetCookiePerName(t *testing.T) {
 	}
 	if v.Info().Subject != "bob" {
 		t.Errorf("signed in: %q", v.Info().Subject)
+	}
+}
+
+// TestRule6OnlyWhoEndsTheSessionExpiresItsCookie (F-64): another ends it at the
+// very moment, and the browser may hold a newer cookie by the time of the answer.
+func TestRule6OnlyWhoEndsTheSessionExpiresItsCookie(t *testing.T) {
+	memory := memstore.New(nil)
+	st, faults := storetest.Faulty(memory)
+	site := coatchecktest.New(t, coatcheck.Config{Store: st}, page(func(_ http.ResponseWriter, r *http.Request, s *coatcheck.Session) error {
+		id := s.ID()
+		faults.Before(storetest.Delete, func(ctx context.Context) error {
+			_, err := memory.Delete(ctx, id)
+			return err
+		})
+		return s.End(r.Context())
+	}))
+	res := site.SignedIn("alice").Get("/")
+	if res.Status != http.StatusOK {
+		t.Errorf("%d %s", res.Status, res.Body)
+	}
+	noCookie(t, res)
+	if ended := site.Events(coatcheck.KindEnded); len(ended) > 0 {
+		t.Errorf("it claims to have ended it: %v", ended)
 	}
 }
 
