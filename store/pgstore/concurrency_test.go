@@ -42,7 +42,7 @@ func TestCreateEndsByWhatItWaitedFor(t *testing.T) {
 		created <- result{evicted, err}
 	}()
 	conn := server.connect(t)
-	eventually(t, "the Create waits for the row", func() bool { return waits(t, conn) })
+	eventually(t, "the Create waits for the row", func() bool { return waits(t, conn, 1) })
 	if err := tx.Commit(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -65,6 +65,46 @@ func TestCreateBelowTheLimitWaitsForNoSession(t *testing.T) {
 	defer cancel()
 	if _, err := s.Create(ctx, newRecord("alice"), store.Terms{Max: 3}, start); err != nil {
 		t.Errorf("Create while another session of the subject is locked: %v", err)
+	}
+}
+
+// Ending waits for a sign-in that began before and is under way, and finds what
+// it has made: none comes to life after the mark.
+func TestEndingWaitsForSignInsUnderWay(t *testing.T) {
+	server := startServer(t)
+	for name, end := range map[string]func(store.Store) error{
+		"DeleteAll": func(s store.Store) error {
+			_, err := s.DeleteAll(t.Context(), after(time.Minute))
+			return err
+		},
+		"DeleteSubject": func(s store.Store) error {
+			_, err := s.DeleteSubject(t.Context(), "alice", after(time.Minute))
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			schema := newSchema()
+			s, conn := server.open(t, schema), server.connect(t)
+			first := newRecord("alice")
+			create(t, s, first)
+			release := hold(t, server, schema, first.ID)
+			defer release()
+			created, ended := make(chan error, 1), make(chan error, 1)
+			go func() {
+				_, err := s.Create(t.Context(), newRecord("alice"), store.Terms{Began: start, Max: 1}, after(time.Minute))
+				created <- err
+			}()
+			eventually(t, "the Create, which has looked for marks, waits for the row", func() bool { return waits(t, conn, 1) })
+			go func() { ended <- end(s) }()
+			eventually(t, "the other waits too", func() bool { return waits(t, conn, 2) })
+			release()
+			if err := errors.Join(<-created, <-ended); err != nil {
+				t.Fatal(err)
+			}
+			if left, err := s.List(t.Context(), "alice", after(time.Minute)); err != nil || len(left) != 0 {
+				t.Errorf("%d sessions are left, %v; want none", len(left), err)
+			}
+		})
 	}
 }
 
@@ -93,7 +133,7 @@ func TestDeadlockIsTriedAgain(t *testing.T) {
 		deleted <- err
 	}()
 	conn := server.connect(t)
-	eventually(t, "the Delete waits for the second row", func() bool { return waits(t, conn) })
+	eventually(t, "the Delete waits for the second row", func() bool { return waits(t, conn, 1) })
 	// The one that has waited longest looks for deadlocks first, and gives way.
 	_, _ = tx.Exec(t.Context(), lock, recs[0].ID[:])
 	if err := tx.Rollback(t.Context()); err != nil {

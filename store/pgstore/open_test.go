@@ -172,7 +172,7 @@ func TestCloseWaits(t *testing.T) {
 	touched, closed := make(chan error, 1), make(chan error, 1)
 	go func() { touched <- s.Touch(t.Context(), rec.ID, after(time.Minute)) }()
 	conn := server.connect(t)
-	eventually(t, "the touch waits for the row", func() bool { return waits(t, conn) })
+	eventually(t, "the touch waits for the row", func() bool { return waits(t, conn, 1) })
 	go func() { closed <- s.Close() }()
 	eventually(t, "the store is closing", func() bool {
 		return errors.Is(s.Touch(t.Context(), newRecord("").ID, start), pgstore.ErrClosed)

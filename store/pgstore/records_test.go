@@ -95,8 +95,8 @@ func hold(t testing.TB, s *server, schema string, id store.ID) (release func()) 
 	return func() { _ = tx.Rollback(context.Background()) }
 }
 
-// waits reports whether somebody waits for a lock.
-func waits(t testing.TB, conn *pgx.Conn) bool {
+// waits reports whether so many wait for a lock.
+func waits(t testing.TB, conn *pgx.Conn, n int) bool {
 	t.Helper()
-	return query[bool](t, conn, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock')`)
+	return query[int](t, conn, `SELECT count(*)::int FROM pg_stat_activity WHERE wait_event_type = 'Lock'`) >= n
 }
