@@ -178,8 +178,9 @@ func TestCloseWaits(t *testing.T) {
 		return errors.Is(s.Touch(t.Context(), newRecord("").ID, start), pgstore.ErrClosed)
 	})
 	select {
-	case <-closed:
+	case err := <-closed:
 		t.Error("Close returned while a touch was in flight")
+		closed <- err
 	case <-time.After(50 * time.Millisecond):
 	}
 	release()
