@@ -7,6 +7,7 @@ require (
 	github.com/chromedp/chromedp v0.23.0
 	github.com/coatcheck/coatcheck v0.0.0
 	github.com/coatcheck/coatcheck/store/pgstore v0.0.0
+	github.com/coatcheck/coatcheck/store/redisstore v0.0.0
 	github.com/coatcheck/coatcheck/store/sqlitestore v0.0.0
 	golang.org/x/crypto v0.58.0
 )
@@ -21,6 +22,7 @@ require (
 	github.com/jackc/puddle/v2 v2.2.3 // indirect
 	github.com/mattn/go-isatty v0.0.24 // indirect
 	github.com/ncruces/go-strftime v1.1.0 // indirect
+	github.com/redis/rueidis v1.0.79 // indirect
 	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
 	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
@@ -31,8 +33,10 @@ require (
 	modernc.org/sqlite v1.61.1 // indirect
 )
 
-replace (
-	github.com/coatcheck/coatcheck => ../
-	github.com/coatcheck/coatcheck/store/pgstore => ../store/pgstore
-	github.com/coatcheck/coatcheck/store/sqlitestore => ../store/sqlitestore
-)
+replace github.com/coatcheck/coatcheck => ../
+
+replace github.com/coatcheck/coatcheck/store/pgstore => ../store/pgstore
+
+replace github.com/coatcheck/coatcheck/store/redisstore => ../store/redisstore
+
+replace github.com/coatcheck/coatcheck/store/sqlitestore => ../store/sqlitestore

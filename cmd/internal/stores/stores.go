@@ -14,6 +14,7 @@ import (
 	"github.com/coatcheck/coatcheck/store"
 	"github.com/coatcheck/coatcheck/store/memstore"
 	"github.com/coatcheck/coatcheck/store/pgstore"
+	"github.com/coatcheck/coatcheck/store/redisstore"
 	"github.com/coatcheck/coatcheck/store/sqlitestore"
 )
 
@@ -41,6 +42,10 @@ type opener func(ctx context.Context, name, rest string) (Opened, error)
 var forms = []form{
 	{"memory:", "memory:", "the memory of this process, gone when it ends", openMemory, nil},
 	{"sqlite:", "sqlite:FILE", "a file of this machine", openSQLite, attachSQLite},
+	{"redis://", "redis://HOST[:PORT][/DATABASE]", "Redis or Valkey", openRedis, nil},
+	{"rediss://", "rediss://HOST[:PORT][/DATABASE]", "the same over TLS", openRedis, nil},
+	{"redis-cluster://", "redis-cluster://HOST,HOST", "a Redis Cluster", openRedis, nil},
+	{"redis-sentinel://", "redis-sentinel://HOST,HOST/PRIMARY", "Redis under Sentinel", openRedis, nil},
 	{"postgres://", "postgres://USER@HOST/DATABASE", "PostgreSQL", openPostgres, nil},
 }
 
@@ -48,7 +53,7 @@ var forms = []form{
 func Forms() string {
 	var lines strings.Builder
 	for _, f := range forms {
-		fmt.Fprintf(&lines, "  %-32s %s\n", f.written, f.about)
+		fmt.Fprintf(&lines, "  %-36s %s\n", f.written, f.about)
 	}
 	return lines.String()
 }
@@ -112,6 +117,10 @@ func attachSQLite(ctx context.Context, _, file string) (Opened, error) {
 		return nil, errNoFile
 	}
 	return sqlitestore.Attach(ctx, file, nil)
+}
+
+func openRedis(ctx context.Context, name, _ string) (Opened, error) {
+	return redisstore.Open(ctx, name, nil)
 }
 
 func openPostgres(ctx context.Context, name, _ string) (Opened, error) {

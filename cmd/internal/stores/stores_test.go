@@ -27,7 +27,7 @@ func TestAnUnknownFormListsTheKnownAndNoPassword(t *testing.T) {
 func TestNoErrorRepeatsAPassword(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	for _, name := range []string{"postgres://me:secret@127.0.0.1:1/db", "postgres://me:secret@127.0.0.1:port/db"} {
+	for _, name := range []string{"redis://me:secret@127.0.0.1:1", "redis://me:secret@127.0.0.1:port", "redis-cluster://me:secret@", "postgres://me:secret@127.0.0.1:1/db", "postgres://me:secret@127.0.0.1:port/db"} {
 		if _, err := stores.Open(ctx, name); err == nil || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%v", err)
 		}
