@@ -66,6 +66,13 @@ func (w *responder) FlushError() error {
 	return http.NewResponseController(w.writer).Flush()
 }
 
+// ofThePage are the fields that describe the page, which the client does not
+// get if the session could not be stored.
+var ofThePage = [...]string{
+	"Location", "Refresh", "Etag", "Last-Modified", "Cache-Control", "Expires",
+	"Content-Type", "Content-Length", "Content-Encoding", "Content-Range", "Content-Disposition",
+}
+
 // start makes the session ready for the response, once, and answers with an
 // error page if that fails.
 func (w *responder) start() error {
@@ -81,8 +88,8 @@ func (w *responder) start() error {
 	}
 	w.failure = err
 	h := w.writer.Header()
-	for _, name := range [...]string{"Location", "Etag", "Last-Modified", "Content-Length", "Content-Encoding", "Content-Type", "Refresh"} {
-		delete(h, name) // they describe the page that the client does not get
+	for _, name := range ofThePage {
+		delete(h, name)
 	}
 	s.writeHeader(h)
 	s.manager.Error(w.writer, w.request, err)
