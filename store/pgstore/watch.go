@@ -28,7 +28,8 @@ const (
 //
 // LISTEN and NOTIFY would tell a little sooner. But the server commits the
 // transactions that notify one after the other, each with its own sync to the
-// disk, so that every write would pay for those who watch; and a connection
+// disk, so that every write would pay for those who watch (measured with 16
+// clients: a quarter to a tenth of the updates per second); and a connection
 // that breaks, or a pooler between, loses what was told.
 type watchers struct {
 	mu     sync.Mutex
