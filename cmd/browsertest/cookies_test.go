@@ -2,7 +2,6 @@ package browsertest_test
 
 import (
 	"testing"
-	"time"
 
 	"github.com/chromedp/cdproto/network"
 )
@@ -56,31 +55,4 @@ func wantEveryAttribute(t *testing.T, address string, got *network.Cookie) {
 			t.Errorf("%s is not stored with %s: %+v", got.Name, attribute, got)
 		}
 	}
-}
-
-func TestRememberMeOutlivesTheBrowserUntilItsExpiry(t *testing.T) {
-	s := openSite(t, opening{})
-	c := openChromium(t, s)
-	b := c.tab(t)
-	b.open(s.shop("/sign-in"))
-	b.do("ask to be remembered", clickOn(`[name="remember"]`))
-	b.submitSignIn("alice")
-	const wanted = 30 * 24 * time.Hour
-	left := time.Until(time.Unix(int64(b.cookie(s.shop("/"), sessionCookie).Expires), 0))
-	if left > wanted || left < wanted-10*time.Minute {
-		t.Errorf("the browser keeps the cookie for %v, want %v", left, wanted)
-	}
-	token := b.cookie(s.shop("/"), sessionCookie).Value
-
-	c.close()
-	c.reopen()
-	b = c.tab(t)
-	b.open(s.shop("/account"))
-	b.wantPath("/account")
-	if b.cookie(s.shop("/"), sessionCookie).Value != token {
-		t.Error("the cookie is another one")
-	}
-	s.clock.advance(14*24*time.Hour + time.Minute)
-	b.open(s.shop("/account"))
-	b.wantPath("/sign-in")
 }

@@ -88,6 +88,16 @@ func TestAnOpenPageLearnsOfASignOutInAnotherTab(t *testing.T) {
 	wantEnd(t, lines)
 }
 
+func TestAVisitorsOpenPageLearnsOfASignInInAnotherTab(t *testing.T) {
+	b := openSite(t).browser()
+	addCoat(b)
+	lines := b.listen()
+	want(t, lines, "event: hello", "data: ")
+	b.signIn("alice")
+	want(t, lines, "event: ended", "data: replaced")
+	wantEnd(t, lines)
+}
+
 func TestAnOpenPageLearnsOfNewExchangesAndNotOfItself(t *testing.T) {
 	b := openSite(t).browser()
 	addCoat(b)

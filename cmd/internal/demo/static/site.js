@@ -66,8 +66,11 @@
       const stream = new EventSource(document.body.dataset.live);
       const tell = (message) => { if (tabs) tabs.postMessage(message); hear(message); };
       // The stream is that of the cookie, which may not be this page's any more.
+      // What happened before it began to listen, it has to ask for.
       stream.addEventListener("hello", (event) => {
-        if (event.data !== session) { stream.close(); ended("replaced"); }
+        if (event.data === session) { tell({ kind: "news", session }); return; }
+        stream.close();
+        tell({ kind: "ended", session, reason: "replaced" });
       });
       stream.addEventListener("news", () => tell({ kind: "news", session }));
       stream.addEventListener("ended", (event) => {
@@ -75,7 +78,9 @@
         tell({ kind: "ended", session, reason: event.data });
         done();
       });
-      stream.onerror = () => { if (stream.readyState === EventSource.CLOSED) ended(); };
+      stream.onerror = () => {
+        if (stream.readyState === EventSource.CLOSED) tell({ kind: "ended", session });
+      };
     });
     if (navigator.locks && tabs) navigator.locks.request("coatcheck " + session, hold);
     else hold();
