@@ -18,6 +18,7 @@ import (
 var (
 	errNoSubject   = errors.New("redisstore: the subject is empty: sessions without one cannot be listed or ended by subject")
 	errNoCluster   = errors.New("the server belongs to no Cluster; begin the address with redis:// instead of redis-cluster://")
+	errNoSlots     = errors.New("no server of the Cluster has slots; distribute them, as redis-cli --cluster create does")
 	errUnconfirmed = errors.New("written, but not confirmed by as many replicas as Options.MinReplicas asks for, so a failover may undo it; see that the replicas run and keep up")
 )
 
@@ -143,6 +144,8 @@ func (s *Store) explain(name string, err error) error {
 		advice = "fewer replicas follow the primary than its min-replicas-to-write asks for; see that they run"
 	case said(err, "READONLY"):
 		advice = "the server is a replica; name its primary, or the Sentinels, as in redis-sentinel://host:26379/primary"
+	case said(err, "No such master"):
+		advice = fmt.Sprintf("the Sentinels watch no primary that they call %q; SENTINEL MASTERS tells those that they do", s.target.primary)
 	case said(err, "CLUSTERDOWN"):
 		advice = "the Cluster has slots that no server answers for; look at redis-cli --cluster check"
 	case certificate(err):

@@ -12,13 +12,16 @@ import (
 // stale is short in tests, because Settle waits for it.
 const stale = 200 * time.Millisecond
 
+// As the user that the page for operators tells to make.
 func TestKeepsTheContractOnOneServer(t *testing.T) {
 	t.Parallel()
 	s := start(t)
+	setUser(t, s, aclRule(t))
+	address := "redis://coatcheck:secret@" + s.address
 	opts := &redisstore.Options{MaxStale: stale}
 	storetest.Run(t, func(t *testing.T) (a, b store.Store) {
 		s.cli(t, "flushall")
-		return open(t, "redis://"+s.address, opts), open(t, "redis://"+s.address, opts)
+		return open(t, address, opts), open(t, address, opts)
 	})
 }
 
@@ -33,9 +36,11 @@ func TestKeepsTheContractWithoutCopies(t *testing.T) {
 }
 
 func TestKeepsTheContractOnACluster(t *testing.T) {
-	t.Parallel()
 	c := startCluster(t)
-	opts := &redisstore.Options{MaxStale: stale}
+	for _, s := range c.servers {
+		setUser(t, s, aclRule(t))
+	}
+	opts := &redisstore.Options{MaxStale: stale, Username: "coatcheck", Password: "secret"}
 	storetest.Run(t, func(t *testing.T) (a, b store.Store) {
 		c.flush(t)
 		return open(t, c.address, opts), open(t, c.address, opts)

@@ -45,7 +45,7 @@ func (s *Store) shards(ctx context.Context) ([]shard, error) {
 		}
 		return nil, errors.New("the Sentinels know no primary")
 	}
-	rows, err := s.client.Do(ctx, s.client.B().ClusterSlots().Build()).ToArray()
+	rows, err := s.slotRows(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -65,9 +65,21 @@ func (s *Store) shards(ctx context.Context) ([]shard, error) {
 		all[at].slots = append(all[at].slots, [2]int64{from, to})
 	}
 	if len(all) == 0 {
-		return nil, errors.New("the Cluster has no slots; make it one with redis-cli --cluster create")
+		return nil, errNoSlots
 	}
 	return all, nil
+}
+
+// slotRows asks one server after another for CLUSTER SLOTS, since some may be
+// dead.
+func (s *Store) slotRows(ctx context.Context) (rows []rueidis.RedisMessage, err error) {
+	err = errNoSlots
+	for _, node := range s.client.Nodes() {
+		if rows, err = node.Do(ctx, node.B().ClusterSlots().Build()).ToArray(); err == nil || ctx.Err() != nil {
+			break
+		}
+	}
+	return rows, err
 }
 
 // slotRow reads a row of CLUSTER SLOTS: from, to, and the primary first of

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -41,65 +43,104 @@ func (s *Store) scan(ctx context.Context, address string, cursor uint64) (ids []
 	return ids, entry.Cursor, nil
 }
 
-// layout is which slots are where, and which are on their way, as text. empty
-// without a Cluster.
-func (s *Store) layout(ctx context.Context, shards []shard) (text string, moving bool, err error) {
-	if s.target.kind != cluster {
-		return "", false, nil
-	}
+// layout says which server answers for each slot; nobody for one that is on its
+// way from one to another.
+type layout [slots]string
+
+const movingSlot = "moving"
+
+// layout asks every primary for its slots.
+func (s *Store) layout(ctx context.Context, shards []shard) (*layout, error) {
+	l := new(layout)
 	nodes := s.client.Nodes()
 	for _, sh := range shards {
 		node, known := nodes[sh.address]
 		if !known {
-			return "", true, nil
+			continue // its slots are nobody's
 		}
 		lines, err := node.Do(ctx, node.B().ClusterNodes().Build()).ToString()
 		if err != nil {
-			return "", false, err
+			return nil, err
 		}
 		for line := range strings.Lines(lines) {
-			// id, address, flags, ..., then slots. Only its own line tells of
-			// slots that leave or come.
-			fields := strings.Fields(line)
-			if len(fields) > 8 && strings.Contains(fields[2], "myself") {
-				text += fields[0] + " " + strings.Join(fields[8:], " ") + "\n"
-				moving = moving || strings.Contains(line, "[")
+			// id, address, flags and five more, then its slots. Only its own
+			// line tells of those that leave or come.
+			if fields := strings.Fields(line); len(fields) > 8 && strings.Contains(fields[2], "myself") {
+				l.note(sh.address, fields[8:])
 			}
 		}
 	}
-	return text, moving, nil
+	return l, nil
 }
 
-// mostPasses is how often walk begins anew before it gives up.
+// note takes down what a server says of its slots: 7, 0-5460, or [7->-other]
+// for one that moves.
+func (l *layout) note(address string, spans []string) {
+	for _, span := range spans {
+		moving := strings.HasPrefix(span, "[")
+		first, last, isRange := strings.Cut(strings.TrimPrefix(span, "["), "-")
+		from, err := strconv.Atoi(first)
+		if err != nil {
+			continue
+		}
+		to := from
+		if isRange && !moving {
+			to, _ = strconv.Atoi(last) // 0: no slot at all
+		}
+		for slot := from; slot <= to && slot < slots; slot++ {
+			if moving || l[slot] != "" {
+				l[slot] = movingSlot
+			} else {
+				l[slot] = address
+			}
+		}
+	}
+}
+
+// atRest reports whether a slot was at one place from before to after.
+func atRest(before, after *layout, slot int) bool {
+	return before[slot] != "" && before[slot] != movingSlot && before[slot] == after[slot]
+}
+
+// mostPasses is how often walk passes over all records before it gives up.
 const mostPasses = 10
 
 // walk calls each with every record that is there from the start to the end,
-// one batch at a time. It may name one several times. While slots move between
-// servers a record can be missed, by having left one before it is scanned for
-// one that was scanned before: then it walks once more.
+// one batch at a time. It may name one several times.
+//
+// While a slot moves, a pass can miss records of it that have left a server
+// before they were scanned for one that was scanned already. So it passes until
+// each slot was at rest during one pass.
 func (s *Store) walk(ctx context.Context, each func([]store.ID) error) error {
-	for pass := 0; ; pass++ {
+	unsure := make(map[int]struct{}, slots)
+	for slot := range slots {
+		unsure[slot] = struct{}{}
+	}
+	for range mostPasses {
 		shards, err := s.shards(ctx)
 		if err != nil {
 			return err
 		}
-		before, moving, err := s.layout(ctx, shards)
+		if s.target.kind != cluster {
+			return s.walkOnce(ctx, shards, each)
+		}
+		before, err := s.layout(ctx, shards)
 		if err != nil {
 			return err
 		}
 		if err := s.walkOnce(ctx, shards, each); err != nil {
 			return err
 		}
-		after, stillMoving, err := s.layout(ctx, shards)
-		switch {
-		case err != nil:
+		after, err := s.layout(ctx, shards)
+		if err != nil {
 			return err
-		case before == after && (pass > 0 || !moving && !stillMoving):
+		}
+		maps.DeleteFunc(unsure, func(slot int, _ struct{}) bool { return atRest(before, after, slot) })
+		if len(unsure) == 0 {
 			return nil
-		case pass == mostPasses:
-			return errors.New("the Cluster moves slots all the time; try again when it has come to rest")
 		}
 	}
+	return fmt.Errorf("%d slots of the Cluster are never at rest; finish moving them, see redis-cli --cluster check", len(unsure))
 }
 
 func (s *Store) walkOnce(ctx context.Context, shards []shard, each func([]store.ID) error) error {

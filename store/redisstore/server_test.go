@@ -2,6 +2,7 @@ package redisstore_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/redis/rueidis"
 
+	"github.com/coatcheck/coatcheck/store"
 	"github.com/coatcheck/coatcheck/store/redisstore"
 )
 
@@ -209,4 +211,15 @@ func client(t testing.TB, option rueidis.ClientOption) rueidis.Client {
 	}
 	t.Cleanup(c.Close)
 	return c
+}
+
+// named reports whether err is one of the contract, which say that nothing
+// happened.
+func named(err error) bool {
+	for _, e := range []error{store.ErrNotFound, store.ErrExists, store.ErrConflict, store.ErrLimit, store.ErrSubjectEnded, store.ErrFull} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
