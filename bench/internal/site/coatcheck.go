@@ -1,0 +1,67 @@
+package site
+
+import (
+	"io"
+	"net/http"
+
+	"github.com/coatcheck/coatcheck"
+	"github.com/coatcheck/coatcheck/store"
+	"github.com/coatcheck/coatcheck/store/memstore"
+)
+
+var (
+	nameOf   = coatcheck.NewKey[string](nameKey)
+	visitsOf = coatcheck.NewKey[int](visitsKey)
+)
+
+func newCoatcheck(p Payload) (Site, error) { return overStore(memstore.New(nil), p) }
+
+// outside hides that a store keeps its records in this process, so that they
+// are sealed.
+type outside struct{ store.Store }
+
+func newCoatcheckSealed(p Payload) (Site, error) { return overStore(outside{memstore.New(nil)}, p) }
+
+func overStore(st store.Store, p Payload) (Site, error) {
+	sessions, err := coatcheck.New(coatcheck.Config{Store: st})
+	if err != nil {
+		return nil, err
+	}
+	return &httpSite{handlers: Handlers{
+		Untouched: sessions.Handler(http.HandlerFunc(okay)),
+		ReadOne: sessions.HandlerFunc(func(w http.ResponseWriter, _ *http.Request, s *coatcheck.Session) error {
+			text, _ := nameOf.Get(s)
+			io.WriteString(w, text)
+			return nil
+		}),
+		WriteOne: sessions.HandlerFunc(func(w http.ResponseWriter, _ *http.Request, s *coatcheck.Session) error {
+			n, _ := visitsOf.Get(s)
+			if err := visitsOf.Set(s, n+1); err != nil {
+				return err
+			}
+			w.Write(counted(n + 1))
+			return nil
+		}),
+		SignIn: sessions.HandlerFunc(func(w http.ResponseWriter, r *http.Request, s *coatcheck.Session) error {
+			if err := s.SignIn(r.Context(), user(r)); err != nil {
+				return err
+			}
+			w.Write(okayBody)
+			return nil
+		}),
+		fill: sessions.HandlerFunc(func(w http.ResponseWriter, r *http.Request, s *coatcheck.Session) error {
+			if err := s.SignIn(r.Context(), user(r)); err != nil {
+				return err
+			}
+			if err := nameOf.Set(s, name); err != nil {
+				return err
+			}
+			for i, text := range p.Texts {
+				if err := coatcheck.NewKey[string](textKey(i)).Set(s, text); err != nil {
+					return err
+				}
+			}
+			return visitsOf.Set(s, 1)
+		}),
+	}}, nil
+}

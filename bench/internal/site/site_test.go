@@ -1,0 +1,54 @@
+package site_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/coatcheck/coatcheck/bench/internal/site"
+)
+
+// What does not do its work must not win.
+func TestEverySiteDoesItsWork(t *testing.T) {
+	for _, contender := range site.All {
+		for _, payload := range []site.Payload{site.Small, site.Large} {
+			s, err := contender.New(payload)
+			if errors.Is(err, site.ErrTooLarge) {
+				continue
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			for _, work := range site.Works {
+				if !contender.Can(work) {
+					continue
+				}
+				v, err := s.Visitor(work)
+				if err != nil {
+					t.Fatalf("%s, %s, %s: %v", contender.Name, payload.Label, work, err)
+				}
+				for visit := range 3 {
+					v.Visit()
+					answer, err := v.Answer()
+					if want := wanted(contender.Name, work, visit); err != nil || answer != want {
+						t.Errorf("%s, %s, %s: answered %q, %v; want %q", contender.Name, payload.Label, work, answer, err, want)
+					}
+				}
+			}
+		}
+	}
+}
+
+func wanted(contender string, work site.Work, visit int) string {
+	switch {
+	case work == site.NoCookie:
+		return ""
+	case work == site.ReadOne:
+		return "Alice Example"
+	case work == site.WriteOne && (visit%2 == 0 || contender == "gorilla cookie"): // whose cookie is not followed
+		return "even"
+	case work == site.WriteOne:
+		return "odd"
+	}
+	return "ok"
+}

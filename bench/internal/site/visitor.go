@@ -1,0 +1,163 @@
+package site
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+)
+
+// httpSite is a site of net/http handlers.
+type httpSite struct {
+	handlers Handlers
+	close    func()
+}
+
+// Close implements Site.
+func (s *httpSite) Close() {
+	if s.close != nil {
+		s.close()
+	}
+}
+
+// Serve returns one handler for the paths /fill and, for any other, the work.
+func (s *httpSite) Serve(w Work) http.Handler {
+	work, first := s.handlers[w], s.handlers[fill]
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/fill" {
+			first.ServeHTTP(w, r)
+			return
+		}
+		work.ServeHTTP(w, r)
+	})
+}
+
+// Server is a site that a net/http server can serve.
+type Server interface{ Serve(Work) http.Handler }
+
+// Visitor implements Site.
+func (s *httpSite) Visitor(w Work) (Visitor, error) {
+	handler := s.handlers[w]
+	switch w {
+	case NoCookie:
+		handler = s.handlers[ReadOne]
+	case FirstSignIn:
+		handler = s.handlers[SignIn]
+	}
+	v := &httpVisitor{handler: handler, follows: w == SignIn, signsIn: w == FirstSignIn || w == SignIn}
+	v.w.header = http.Header{}
+	r, err := http.NewRequest("GET", "/", nil)
+	if err != nil {
+		return nil, err
+	}
+	r.Host, r.RemoteAddr = "localhost", "127.0.0.1:1234"
+	r.Header = http.Header{
+		"User-Agent": {"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"},
+		"Accept":     {"text/html"},
+		userHeader:   {users[0]},
+	}
+	v.template = *r
+	if w == NoCookie || w == FirstSignIn {
+		return v, nil
+	}
+	first := *v
+	first.handler, first.follows, first.signsIn = s.handlers[fill], false, false
+	first.w.header = http.Header{}
+	first.Visit()
+	if _, err := first.Answer(); err != nil {
+		return nil, err
+	}
+	cookie := cookies(first.w.header["Set-Cookie"])
+	if cookie == "" {
+		return nil, errors.New("the first request got no cookie")
+	}
+	r.Header["Cookie"] = []string{cookie}
+	return v, nil
+}
+
+// cookies is what a browser sends back for these Set-Cookie lines.
+func cookies(lines []string) string {
+	var pairs []string
+	for _, line := range lines {
+		pair, rest, _ := strings.Cut(line, ";")
+		if !strings.Contains(rest, "Max-Age=0") {
+			pairs = append(pairs, pair)
+		}
+	}
+	return strings.Join(pairs, "; ")
+}
+
+// users sign in one after the other, so that nobody has too many sessions.
+var users = func() []string {
+	names := make([]string, 1<<16)
+	for i := range names {
+		names[i] = fmt.Sprintf("user-%05d", i)
+	}
+	return names
+}()
+
+// httpVisitor calls a handler as a server would.
+type httpVisitor struct {
+	handler  http.Handler
+	template http.Request // a handler may change its copy
+	request  http.Request
+	w        recorder
+	follows  bool // sends the cookie that it got last
+	signsIn  bool
+	visits   int
+}
+
+// Visit implements Visitor.
+func (v *httpVisitor) Visit() {
+	v.request = v.template
+	clear(v.w.header)
+	v.w.status, v.w.body = 0, v.w.body[:0]
+	if v.signsIn {
+		v.visits++
+		if !v.follows {
+			v.request.Header[userHeader][0] = users[v.visits&(len(users)-1)]
+		}
+	}
+	v.handler.ServeHTTP(&v.w, &v.request)
+	if v.follows {
+		v.request.Header["Cookie"][0] = cookies(v.w.header["Set-Cookie"])
+	}
+}
+
+// Answer implements Visitor.
+func (v *httpVisitor) Answer() (string, error) {
+	if v.w.status > 299 {
+		return "", fmt.Errorf("status %d: %s", v.w.status, v.w.body)
+	}
+	return string(v.w.body), nil
+}
+
+// recorder has the abilities of a net/http server's writer, and no cost.
+type recorder struct {
+	header http.Header
+	status int
+	body   []byte
+}
+
+func (w *recorder) Header() http.Header    { return w.header }
+func (w *recorder) WriteHeader(status int) { w.status = status }
+func (w *recorder) Flush()                 {}
+
+func (w *recorder) Write(p []byte) (int, error) {
+	w.body = append(w.body, p...)
+	return len(p), nil
+}
+
+func (w *recorder) WriteString(s string) (int, error) {
+	w.body = append(w.body, s...)
+	return len(s), nil
+}
+
+func (w *recorder) ReadFrom(r io.Reader) (int64, error) { return io.Copy(struct{ io.Writer }{w}, r) }
+
+func (w *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return nil, nil, http.ErrNotSupported
+}
