@@ -27,6 +27,7 @@ type promise struct {
 // cache, by the database, while the one is filled from the other, while
 // records are pushed out of it, and while touches move to the file.
 func TestAnswersAreNeverOutOfDate(t *testing.T) {
+	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	// 32 shards of 4 KiB, so that a few records push each other out.
@@ -158,6 +159,7 @@ func stored(t *testing.T, path string, rec store.Record) time.Time {
 // A touch is in the file a moment later, by itself, and at once by Sweep and by
 // Close.
 func TestTouchesReachTheFile(t *testing.T) {
+	t.Parallel()
 	touched := now.Add(time.Minute)
 	tests := map[string]func(t *testing.T, s *sqlitestore.Store){
 		"by itself": func(t *testing.T, s *sqlitestore.Store) {

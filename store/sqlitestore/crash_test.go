@@ -25,6 +25,7 @@ const kills = 50
 // What has been acknowledged survives kill -9, what was ended stays ended, and
 // the file is whole.
 func TestKilledAtAnyMoment(t *testing.T) {
+	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))

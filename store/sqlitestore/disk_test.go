@@ -187,6 +187,7 @@ func commits(t *testing.T, path string) (n int) {
 
 // The log is copied into the database and begun anew while writes go on.
 func TestLogIsBounded(t *testing.T) {
+	t.Parallel()
 	const written, bound = 50 << 20, 30 << 20
 	path := newFile(t)
 	s := open(t, path, nil)

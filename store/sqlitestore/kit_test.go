@@ -23,6 +23,7 @@ func open(t *testing.T, path string, opts *sqlitestore.Options) *sqlitestore.Sto
 func newFile(t *testing.T) string { return filepath.Join(t.TempDir(), "sessions.db") }
 
 func TestKeepsTheContract(t *testing.T) {
+	t.Parallel()
 	storetest.Run(t, func(t *testing.T) (a, b store.Store) {
 		s := open(t, newFile(t), nil)
 		return s, s
@@ -32,6 +33,7 @@ func TestKeepsTheContract(t *testing.T) {
 // A handle got by Dial sees what the owner of the file sees, and a cache that
 // keeps some records and is too small for others makes no difference.
 func TestKeepsTheContractThroughTheSocket(t *testing.T) {
+	t.Parallel()
 	storetest.Run(t, func(t *testing.T) (a, b store.Store) {
 		path := newFile(t)
 		return open(t, path, &sqlitestore.Options{CacheBytes: 32 << 10}), dial(t, path)
