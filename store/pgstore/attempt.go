@@ -61,10 +61,6 @@ func (s *Store) once(ctx context.Context, work func(context.Context, *pgxpool.Co
 	}
 	defer conn.Release()
 	err = work(ctx, conn)
-	if sqlState(err) == readOnly {
-		// The server has become a standby: no connection to it is of use.
-		s.pool.Reset()
-	}
 	if conn.Conn().IsClosed() {
 		return connectionBroken, err
 	}
@@ -74,7 +70,7 @@ func (s *Store) once(ctx context.Context, work func(context.Context, *pgxpool.Co
 // mayPass reports whether to try again after an error.
 func mayPass(err error, reached reach, harmless bool) bool {
 	switch sqlState(err) {
-	case serializationFailure, deadlock, readOnly:
+	case serializationFailure, deadlock:
 		return true // the server has rolled it back
 	case shutdown, crashShutdown, cannotConnectNow, tooManyConnections, "":
 		return reached == noConnection || pgconn.SafeToRetry(err) || reached == connectionBroken && harmless

@@ -13,11 +13,11 @@
 // # Promises
 //
 // Everything is linearizable per id and per subject, through any number of
-// stores on the same schema. Each operation is one transaction and one round
-// trip; only an Update that is refused takes a second, to say why, and All one
-// per 256 records. There is no cache: a Load reads one row by its key, so Load
-// makes no difference between cached and fresh reads, and what is ended on one
-// machine is ended on all.
+// stores on the same schema. Each operation is one transaction and, once its
+// connection knows the statement, one round trip; only an Update that is
+// refused takes a second, to say why, and All one per 256 records. There is no
+// cache: a Load reads one row by its key, makes no difference between cached
+// and fresh reads, and what is ended on one machine is ended on all.
 //
 // When a write has returned, it survives what the server's own commits survive:
 // the end of its process and of its machine, and of the machine's disk if a

@@ -76,7 +76,7 @@ func adviceFor(err error) string {
 	case existsAlready:
 		return "the schema holds a table of the same name that is not this store's; name another schema"
 	case readOnly:
-		return "the server takes no writes; name the primary, or all hosts"
+		return "the server takes no writes; name the primary, or all hosts, or see why it was made read-only"
 	case diskFull:
 		return "the server's disk is full; free some space there, and the store goes on without a restart"
 	case tooManyConnections:

@@ -20,7 +20,9 @@ import (
 func TestOpenSaysWhatToDo(t *testing.T) {
 	server := startServer(t)
 	const password = "s3cret-of-the-role"
-	newer, foreign := newSchema(), newSchema()
+	newer, foreign, empty := newSchema(), newSchema(), newSchema()
+	server.open(t, empty)
+	server.sql(t, "DELETE FROM "+empty+".version")
 	server.open(t, newer)
 	server.sql(t, "UPDATE "+newer+".version SET version = 99")
 	server.sql(t, "CREATE SCHEMA "+foreign+"; CREATE TABLE "+foreign+".sessions (id integer)")
@@ -47,6 +49,7 @@ func TestOpenSaysWhatToDo(t *testing.T) {
 		"missing, not to make":  {dsn: good, opts: pgstore.Options{Schema: "not_made", NoMigrate: true}, is: pgstore.ErrSchema, says: "pgstore.Schema"},
 		"newer schema":          {dsn: good, opts: pgstore.Options{Schema: newer}, is: pgstore.ErrSchema, says: "version 99"},
 		"newer, not to change":  {dsn: good, opts: pgstore.Options{Schema: newer, NoMigrate: true}, is: pgstore.ErrSchema, says: "version 99"},
+		"no version":            {dsn: good, opts: pgstore.Options{Schema: empty}, is: pgstore.ErrSchema, says: "version"},
 		"somebody else's table": {dsn: good, opts: pgstore.Options{Schema: foreign}, says: "another schema"},
 		"clock is behind":       {dsn: good, opts: pgstore.Options{Now: func() time.Time { return start }}, says: "clock"},
 	} {

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -44,6 +45,14 @@ func TestFailoverToASynchronousStandby(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
+	for name, open := range map[string]func() (*pgstore.Store, error){
+		"Open": func() (*pgstore.Store, error) { return pgstore.Open(t.Context(), standby.dsn(owner), nil) },
+		"New":  func() (*pgstore.Store, error) { return pgstore.New(t.Context(), standby.pool(t), nil) },
+	} {
+		if _, err := open(); err == nil || !strings.Contains(err.Error(), "name the primary") && !strings.Contains(err.Error(), "takes writes") {
+			t.Errorf("%s of a standby: %v, want an error that says what to do", name, err)
+		}
+	}
 	load := startLoad(t, s)
 	load.work(50)
 	primary.stop(syscall.SIGQUIT)
@@ -83,7 +92,8 @@ func startPair(t *testing.T) (primary, standby *server) {
 	return primary, standby
 }
 
-// A dump that PostgreSQL's own tool takes under load is a store.
+// A dump that PostgreSQL's own tool takes under load is a store, and so is one
+// without the sessions.
 func TestDumpTakenUnderLoadIsAStore(t *testing.T) {
 	server := startServer(t)
 	schema := newSchema()
@@ -92,24 +102,33 @@ func TestDumpTakenUnderLoadIsAStore(t *testing.T) {
 	create(t, s, before)
 	load := startLoad(t, s)
 	load.work(5)
-	server.sql(t, "CREATE DATABASE restored_"+schema)
-	dump := server.command("pg_dump", "--format", "custom", "--schema", schema, "--file", server.data+"-dump", server.dsn(owner))
-	if out, err := dump.CombinedOutput(); err != nil {
-		t.Fatalf("pg_dump: %v: %s", err, out)
-	}
+	whole := server.restored(t, schema, "whole")
+	without := server.restored(t, schema, "without", "--exclude-table-data", schema+".sessions")
 	load.finish()
 	load.check(s)
-	dsn := fmt.Sprintf("postgres://%s@127.0.0.1:%d/restored_%s?sslmode=disable", owner, server.port, schema)
-	run(t, server.command("pg_restore", "--dbname", dsn, server.data+"-dump"))
+	if rec := loaded(t, whole, before.ID); rec.Version != before.Version {
+		t.Errorf("Load from the restored dump: version %d, want %d", rec.Version, before.Version)
+	}
+	for rec, err := range without.All(t.Context()) {
+		t.Errorf("a dump without sessions has session %v, %v", rec.ID, err)
+	}
+	create(t, without, before)
+}
+
+// restored dumps a schema and opens it in a database of its own.
+func (s *server) restored(t *testing.T, schema, name string, dumpOptions ...string) *pgstore.Store {
+	t.Helper()
+	database, file := schema+"_"+name, s.data+"-"+name
+	run(t, s.command("pg_dump", append(dumpOptions, "--format", "custom", "--schema", schema, "--file", file, s.dsn(owner))...))
+	s.sql(t, "CREATE DATABASE "+database)
+	dsn := strings.Replace(s.dsn(owner), "/postgres?", "/"+database+"?", 1)
+	run(t, s.command("pg_restore", "--dbname", dsn, file))
 	restored, err := pgstore.Open(t.Context(), dsn, &pgstore.Options{Schema: schema, NoMigrate: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer restored.Close()
-	var got store.Record
-	if err := restored.Load(t.Context(), before.ID, &got, store.Fresh); err != nil || got.Version != before.Version {
-		t.Errorf("Load from the restored dump: version %d, %v; want %d", got.Version, err, before.Version)
-	}
+	t.Cleanup(func() { _ = restored.Close() })
+	return restored
 }
 
 func run(t *testing.T, c *exec.Cmd) {

@@ -147,6 +147,10 @@ func (s *Store) schemaVersion(ctx context.Context, db interface {
 		return noVersion, err
 	}
 	err = db.QueryRow(ctx, in(s.schema, `SELECT version FROM {schema}.version`)).Scan(&version)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = fmt.Errorf("%w: the table version of schema %s is empty, as after a restore without its data; put the row back that the backup had, or drop the schema",
+			ErrSchema, s.schema)
+	}
 	return version, err
 }
 

@@ -46,14 +46,15 @@ func TestTouchIsAHOTUpdate(t *testing.T) {
 }
 
 // sweepRows is how many sessions the sweep has to look at; a million takes a
-// minute.
-func sweepRows(t *testing.T) int {
-	rows, err := strconv.Atoi(os.Getenv("PGSTORE_TEST_SWEEP_ROWS"))
-	if err != nil || rows < 1000 {
-		return 100_000
+// minute or two.
+func sweepRows() int {
+	if rows, err := strconv.Atoi(os.Getenv("PGSTORE_TEST_SWEEP_ROWS")); err == nil && rows >= 1000 {
+		return rows
 	}
-	t.Logf("%d rows", rows)
-	return rows
+	if testing.Short() {
+		return 10_000
+	}
+	return 100_000
 }
 
 // Nine in ten sessions are dead, one in ten is due and was touched since.
@@ -62,7 +63,7 @@ func TestRequestsGoOnDuringASweep(t *testing.T) {
 	server := startServer(t)
 	schema := newSchema()
 	s := server.open(t, schema)
-	rows := sweepRows(t)
+	rows := sweepRows()
 	touched := (2 * time.Hour).Microseconds()
 	fill(t, server, schema, rows, fmt.Sprintf("CASE WHEN i %% 10 = 0 THEN %d ELSE 0 END", touched))
 	used := newRecord("alice")
@@ -92,7 +93,7 @@ func TestRequestsGoOnDuringASweep(t *testing.T) {
 			t.Errorf("the sweep removed %d sessions, want %d", removed, want)
 		}
 	})
-	t.Logf("%d requests meanwhile, the slowest took %v", requests, worst)
+	t.Logf("%d sessions, %d requests meanwhile, the slowest took %v", rows, requests, worst)
 	if n := query[int](t, server.connect(t), fmt.Sprintf(`SELECT count(*)::int FROM %s.sessions WHERE due <= %d`, schema, after(2*time.Hour-store.SweepAfter).UnixMicro())); n != 0 {
 		t.Errorf("%d sessions are due after the sweep, and would be looked at again and again", n)
 	}
