@@ -54,19 +54,33 @@ func (b *tab) do(what string, steps ...chromedp.Action[chromedp.Void]) {
 type answered struct {
 	status int
 	url    string
-	header network.Headers
 }
 
 // leads does something that leads to a page and waits until that has loaded.
 func (b *tab) leads(what string, steps ...chromedp.Action[chromedp.Void]) answered {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, stepTime)
-	defer cancel()
-	response, err := chromedp.RunResponse(ctx, steps...)
-	if err != nil {
-		b.t.Fatalf("%s: %v", what, err)
+	return b.leading(what, steps...)()
+}
+
+// leading begins what leads does; what it returns waits for the page.
+func (b *tab) leading(what string, steps ...chromedp.Action[chromedp.Void]) (wait func() answered) {
+	var response *network.Response
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		ctx, cancel := context.WithTimeout(b.ctx, stepTime)
+		defer cancel()
+		response, err = chromedp.RunResponse(ctx, steps...)
+	}()
+	return func() answered {
+		b.t.Helper()
+		<-done
+		if err != nil {
+			b.t.Fatalf("%s: %v", what, err)
+		}
+		return answered{int(response.Status), response.URL}
 	}
-	return answered{int(response.Status), response.URL, response.Headers}
 }
 
 // open enters an address.
@@ -97,14 +111,30 @@ func eval[T any](b *tab, script string) T {
 	}))
 }
 
-// until waits until a script yields true.
+// until waits until a script yields true, on this page or one that comes.
 func (b *tab) until(what, script string) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, stepTime)
-	defer cancel()
-	if _, err := chromedp.Run(ctx, chromedp.Poll[bool](script, chromedp.WithPollingTimeout(stepTime))); err != nil {
-		b.t.Fatalf("%s: %v; the page is %s", what, err, b.page())
-	}
+	eventually(b.t, func() bool {
+		ctx, cancel := context.WithTimeout(b.ctx, stepTime)
+		defer cancel()
+		yes, err := chromedp.Run(ctx, chromedp.Evaluate[bool](script)) // fails while the page changes
+		return err == nil && yes
+	}, func() { b.t.Fatalf("waiting until %s; the page is %s", what, b.page()) })
+}
+
+// leave goes to another path, as goBack does: with nothing but the page's own
+// means, which also work on a page that the browser kept whole.
+func (b *tab) leave(to string) {
+	b.t.Helper()
+	eval[bool](b, fmt.Sprintf(`location.assign(%q), true`, to))
+	b.until("the browser is at "+to, fmt.Sprintf(`location.pathname === %q && document.readyState === "complete"`, to))
+}
+
+// goBack goes back one page and waits until it is at the path.
+func (b *tab) goBack(path string) {
+	b.t.Helper()
+	eval[bool](b, `history.back(), true`)
+	b.until("the browser is back at "+path, fmt.Sprintf(`location.pathname === %q && document.readyState === "complete"`, path))
 }
 
 // page is the address and the text of the page, for messages and to look for
@@ -152,8 +182,8 @@ func (b *tab) submitSignIn(name string) {
 	if got := b.click("main form button"); got.status != http.StatusOK {
 		b.t.Fatalf("signing in is answered %d", got.status)
 	}
-	if name := eval[string](b, `document.querySelector(".person .name")?.textContent ?? ""`); name == "" {
-		b.t.Fatalf("nobody is signed in: %s", b.page())
+	if who := b.signedInAs(); who != name {
+		b.t.Fatalf("%q is signed in, want %s: %s", who, name, b.page())
 	}
 }
 
@@ -219,7 +249,7 @@ func namesOf(cookies map[string]*network.Cookie) string {
 	return fmt.Sprint(names)
 }
 
-// jar sets a cookie as somebody does who has their hands on the browser.
+// plant sets a cookie as somebody does who has their hands on the browser.
 func (b *tab) plant(address, name, value string) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, stepTime)
@@ -242,4 +272,22 @@ func hostOf(t *testing.T, address string) string {
 		t.Fatal(err)
 	}
 	return at.Hostname()
+}
+
+// forget deletes a cookie.
+func (b *tab) forget(address, name string) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, stepTime)
+	defer cancel()
+	if _, err := chromedp.Call(ctx, network.DeleteCookies, network.DeleteCookiesParams{Name: name, URL: address}); err != nil {
+		b.t.Fatalf("forget %s: %v", name, err)
+	}
+}
+
+// wantInCart checks the count beside the cart at the top of the page.
+func (b *tab) wantInCart(count string) {
+	b.t.Helper()
+	if got := eval[string](b, `document.querySelector(".basket b")?.textContent ?? "none"`); got != count {
+		b.t.Errorf("the cart has %s things, want %s", got, count)
+	}
 }
