@@ -27,6 +27,11 @@ func (s *Store) do(ctx context.Context, name string, harmless bool, work func(co
 	giveUp := time.Now().Add(patience)
 	for pause := firstPause; ; pause = min(2*pause, mostPause) {
 		reached, err := s.once(ctx, work)
+		if err == nil && !harmless {
+			// When a query is cancelled while the server waits for its standby,
+			// it says that all is well, and the standby may not have it.
+			err = ctx.Err()
+		}
 		if err == nil {
 			return nil
 		}

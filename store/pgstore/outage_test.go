@@ -53,6 +53,7 @@ func TestFailoverToASynchronousStandby(t *testing.T) {
 			t.Errorf("%s of a standby: %v, want an error that says what to do", name, err)
 		}
 	}
+	unconfirmed(t, s, standby)
 	load := startLoad(t, s)
 	load.work(50)
 	primary.stop(syscall.SIGQUIT)
@@ -60,6 +61,25 @@ func TestFailoverToASynchronousStandby(t *testing.T) {
 	load.work(50)
 	load.finish()
 	load.check(s)
+}
+
+// unconfirmed proves that a write whose context ends while the standby does not
+// answer is not acknowledged.
+func unconfirmed(t *testing.T, s store.Store, standby *server) {
+	t.Helper()
+	standby.stop(syscall.SIGINT)
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	rec := newRecord("alice")
+	if _, err := s.Create(ctx, rec, store.Terms{}, start); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Create without an answer of the standby: %v, want that the deadline has passed", err)
+	}
+	if err := standby.start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Delete(t.Context(), rec.ID); err != nil { // acknowledged by the standby again
+		t.Fatal(err)
+	}
 }
 
 // startPair starts a server and a standby without which it acknowledges
