@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
@@ -204,16 +205,23 @@ func passwordOf(t *testing.T, name string) string {
 	return ""
 }
 
+// call gives the browser a command of its protocol.
+func call[P, R any](b *tab, command cdp.Command[P, R], params P) R {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, stepTime)
+	defer cancel()
+	result, err := chromedp.Call(ctx, command, params)
+	if err != nil {
+		b.t.Fatalf("%s: %v", command.Method, err)
+	}
+	return result
+}
+
 // cookies are those that the browser would send to the address, by name, as it
 // stores them.
 func (b *tab) cookies(address string) map[string]*network.Cookie {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, stepTime)
-	defer cancel()
-	found, err := chromedp.Call(ctx, network.GetCookies, network.GetCookiesParams{URLs: []string{address}})
-	if err != nil {
-		b.t.Fatalf("read the cookies: %v", err)
-	}
+	found := call(b, network.GetCookies, network.GetCookiesParams{URLs: []string{address}})
 	named := map[string]*network.Cookie{}
 	for _, cookie := range found.Cookies {
 		if named[cookie.Name] != nil {
@@ -252,15 +260,10 @@ func namesOf(cookies map[string]*network.Cookie) string {
 // plant sets a cookie as somebody does who has their hands on the browser.
 func (b *tab) plant(address, name, value string) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, stepTime)
-	defer cancel()
 	yes := true
-	_, err := chromedp.Call(ctx, network.SetCookie, network.SetCookieParams{
+	call(b, network.SetCookie, network.SetCookieParams{
 		Name: name, Value: value, URL: address, Path: "/", Secure: &yes, HTTPOnly: &yes, SameSite: network.CookieSameSiteLax,
 	})
-	if err != nil {
-		b.t.Fatalf("plant %s: %v", name, err)
-	}
 }
 
 func clickOn(css string) chromedp.Action[chromedp.Void] { return chromedp.Click(chromedp.CSS(css)) }
@@ -277,11 +280,7 @@ func hostOf(t *testing.T, address string) string {
 // forget deletes a cookie.
 func (b *tab) forget(address, name string) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, stepTime)
-	defer cancel()
-	if _, err := chromedp.Call(ctx, network.DeleteCookies, network.DeleteCookiesParams{Name: name, URL: address}); err != nil {
-		b.t.Fatalf("forget %s: %v", name, err)
-	}
+	call(b, network.DeleteCookies, network.DeleteCookiesParams{Name: name, URL: address})
 }
 
 // wantInCart checks the count beside the cart at the top of the page.

@@ -47,6 +47,8 @@ func TestACartFilledBeforeSignInIsThereAfterIt(t *testing.T) {
 func TestACartChanges(t *testing.T) {
 	b := openSite(t).browser()
 	addCoat(b)
+	addCoat(b)
+	b.get("/cart").want(t, http.StatusOK, "£378.00")
 	b.post("/cart/add", url.Values{"good": {"hat"}, "quantity": {"2"}})
 	b.post("/cart", url.Values{"quantity.coat": {"2"}, "quantity.hat": {"1"}}).want(t, http.StatusOK, "£442.00")
 	b.post("/cart", url.Values{"quantity.coat": {"7"}, "quantity.hat": {"1"}, "remove": {"hat"}}).want(t, http.StatusOK, "£378.00")
@@ -156,4 +158,13 @@ func signInToPay(b *browser) page {
 	b.post("/cart/add", url.Values{"good": {"coat"}, "quantity": {"9"}})
 	b.signIn("alice")
 	return b.get("/checkout/review")
+}
+
+func TestTheNextOrderIsAnotherOne(t *testing.T) {
+	b := openSite(t).browser()
+	b.signIn("alice")
+	for _, left := range []string{"£306.05", "£112.10"} {
+		b.post("/checkout/place", payForm(t, checkOut(b))).want(t, http.StatusOK, "Your order is placed and paid.")
+		b.get("/wallet").want(t, http.StatusOK, left)
+	}
 }

@@ -40,7 +40,7 @@ type walletPage struct {
 
 func transferFields() []field {
 	return []field{
-		{Name: "to", Label: "To", Hint: "Another account of the house, such as " + strings.Join(guestNames(), " or ") + ".", Type: "text", Autocomplete: "off", Most: 64},
+		{Name: "to", Label: "To", Hint: "Another account of the house, such as " + strings.Join(guestNames(), ", ") + ".", Type: "text", Autocomplete: "off", Most: 64},
 		{Name: "amount", Label: "Amount in pounds", Type: "text", Autocomplete: "transaction-amount", Most: 12},
 		{Name: "note", Label: "Note", Type: "text", Autocomplete: "off", Most: 80, Optional: true},
 	}
