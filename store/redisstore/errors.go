@@ -40,11 +40,17 @@ func said(err error, words ...string) bool {
 // passes: a failover, a slot on its way from one server to another, a server
 // that is still starting.
 func passing(err error) bool {
-	if said(err, "TRYAGAIN", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "READONLY", "NOREPLICAS", "MOVED", "ASK", "UNBLOCKED") {
+	if said(err, "TRYAGAIN", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "READONLY", "NOREPLICAS", "BUSY", "MOVED", "ASK") {
 		return true
 	}
+	return mentions(err, "non local key")
+}
+
+// mentions reports whether err is an answer of the server with a phrase in it,
+// as those are that come out of scripts.
+func mentions(err error, phrase string) bool {
 	answer, ok := rueidis.IsRedisErr(err)
-	return ok && strings.Contains(answer.Error(), "non local key")
+	return ok && strings.Contains(answer.Error(), phrase)
 }
 
 // unreached reports whether err says that the server was never reached.
@@ -127,11 +133,11 @@ func (s *Store) explain(name string, err error) error {
 	where := strings.Join(s.target.addresses, ", ")
 	advice := ""
 	switch {
-	case said(err, "WRONGPASS"), said(err, "ERR AUTH"):
+	case said(err, "WRONGPASS"):
 		advice = "the server refuses the user or the password; compare them with its ACL or requirepass"
 	case said(err, "NOAUTH"):
 		advice = "the server asks for a password; put it into the address, as in redis://user:password@host, or into Options"
-	case said(err, "NOPERM"):
+	case said(err, "NOPERM"), mentions(err, "user executing the script can't"):
 		advice = "the server's user may not do what a store needs; docs/operations/redis.md has the rights to give it"
 	case said(err, "OOM"):
 		advice = "the server's memory is full; give it more by maxmemory, and the store goes on without a restart"

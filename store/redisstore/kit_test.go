@@ -10,13 +10,13 @@ import (
 )
 
 // stale is short in tests, because Settle waits for it.
-const stale = 200 * time.Millisecond
+const stale = 100 * time.Millisecond
 
 // As the user that the page for operators tells to make.
 func TestKeepsTheContractOnOneServer(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	setUser(t, s, aclRule(t))
+	setUser(t, s, "coatcheck", aclRule(t, "coatcheck"))
 	address := "redis://coatcheck:secret@" + s.address
 	opts := &redisstore.Options{MaxStale: stale}
 	storetest.Run(t, func(t *testing.T) (a, b store.Store) {
@@ -38,7 +38,7 @@ func TestKeepsTheContractWithoutCopies(t *testing.T) {
 func TestKeepsTheContractOnACluster(t *testing.T) {
 	c := startCluster(t)
 	for _, s := range c.servers {
-		setUser(t, s, aclRule(t))
+		setUser(t, s, "coatcheck", aclRule(t, "coatcheck"))
 	}
 	opts := &redisstore.Options{MaxStale: stale, Username: "coatcheck", Password: "secret"}
 	storetest.Run(t, func(t *testing.T) (a, b store.Store) {

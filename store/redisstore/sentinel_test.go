@@ -33,6 +33,7 @@ func sentinels(t *testing.T) (servers []*server, address string) {
 			t.Fatal(err)
 		}
 		s.launch(t, program(t, "redis-sentinel"), config)
+		setUser(t, s, "lookout", aclRule(t, "lookout"))
 		hosts = append(hosts, s.address)
 		if i < 2 {
 			continue
@@ -48,9 +49,14 @@ func sentinels(t *testing.T) (servers []*server, address string) {
 
 func TestFollowsTheSentinels(t *testing.T) {
 	servers, address := sentinels(t)
+	for _, s := range servers {
+		setUser(t, s, "coatcheck", aclRule(t, "coatcheck"))
+	}
 	// All replicas confirm: whichever takes over has everything.
-	s := open(t, address, &redisstore.Options{MinReplicas: 2})
-	b := open(t, address, nil)
+	user := redisstore.Options{Username: "coatcheck", Password: "secret", SentinelUsername: "lookout", SentinelPassword: "secret"}
+	confirmed := user
+	confirmed.MinReplicas = 2
+	s, b := open(t, address, &confirmed), open(t, address, &user)
 	rec, ended := create(t, s, newRecord("alice")), create(t, s, newRecord("bob"))
 	for range 50 {
 		for _, id := range []store.ID{rec.ID, ended.ID} {
@@ -81,5 +87,5 @@ func TestFollowsTheSentinels(t *testing.T) {
 	if _, err := s.Create(t.Context(), other, store.Terms{}, other.Created); err == nil || named(err) {
 		t.Errorf("Create that one of two replicas confirms: %v; want an error that says that the outcome is unknown", err)
 	}
-	refused(t, strings.TrimSuffix(address, "coats")+"hats", nil, "hats")
+	refused(t, strings.TrimSuffix(address, "coats")+"hats", &user, "hats")
 }

@@ -278,7 +278,8 @@ func (s *Store) execReplicated(ctx context.Context, build func(rueidis.Builder) 
 		}
 		have, err := results[1].AsInt64()
 		if err != nil {
-			return fmt.Errorf("%w: %w", errUnconfirmed, err)
+			// Not wrapped: whatever the reason, the write is not to be tried again.
+			return fmt.Errorf("%w: %v", errUnconfirmed, err)
 		}
 		if have < int64(s.opts.MinReplicas) {
 			return fmt.Errorf("%w: %d of %d have within %v", errUnconfirmed, have, s.opts.MinReplicas, replicaWait)
