@@ -3,32 +3,38 @@ package coatcheck
 import (
 	"context"
 	"errors"
+	"net/http"
 	"time"
 
 	"github.com/coatcheck/coatcheck/store"
 )
 
-// conclude stores what was gathered, once, before the response starts. An
-// error belongs in the response in place of the handler's. A session that has
-// ended is no error: the request finishes, and what it wrote is dropped.
-func (s *Session) conclude() error {
-	s.mu.Lock()
-	inside := s.updating
-	s.mu.Unlock()
-	if inside {
-		return errInsideUpdate
-	}
-	s.storing.Lock()
-	defer s.storing.Unlock()
+// conclude stores what was gathered, once, before the response starts, and adds
+// to its header what belongs there. An error belongs in the response in place
+// of the handler's. A session that has ended is no error: the request finishes,
+// and what it wrote is dropped.
+func (s *Session) conclude(h http.Header) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.started {
+	if s.opened == nil { // nobody asked for the session
+		s.started = true
+		return nil
+	}
+	defer s.writeHeader(h)
+	if s.updating {
+		return errInsideUpdate
+	}
+	if !s.storing.TryLock() {
+		s.mu.Unlock()
+		s.storing.Lock()
+		s.mu.Lock()
+	}
+	defer s.storing.Unlock()
+	if s.started || s.err != nil {
+		s.started = true
 		return s.failed
 	}
 	s.started = true
-	if s.opened == nil || s.err != nil {
-		return nil
-	}
 	wrote := len(s.ops) > 0
 	err := s.store()
 	if errors.Is(err, ErrEnded) {

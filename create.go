@@ -23,7 +23,7 @@ func (m *Manager) seal(n *successor, data []byte) []byte {
 func (s *Session) createAnonymous(ctx context.Context) error {
 	m := s.manager
 	n := m.newSession("", m.config.Idle, m.config.Absolute)
-	if _, err := s.create(ctx, &n, store.Terms{Began: store.Instant(s.began)}); err != nil {
+	if _, err := s.create(ctx, &n, store.Terms{Began: s.began}); err != nil {
 		return err
 	}
 	s.install(&n)

@@ -25,13 +25,9 @@ func (s *Session) expireCookie(which int) {
 	s.setLines[which] = s.manager.attributes.Expire(s.manager.names[which])
 }
 
-// writeHeader adds to the header of a response what belongs there by now.
+// writeHeader adds to the header of a response what belongs there by now. The
+// session has been asked for. mu is held.
 func (s *Session) writeHeader(h http.Header) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.opened == nil {
-		return // nobody asked for the session
-	}
 	s.writeCookies(h)
 	if s.offer != "" {
 		h.Set(dbsc.HeaderRegistration, s.manager.config.DeviceBound.RegistrationHeader(s.offer))

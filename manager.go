@@ -73,14 +73,15 @@ type contextKey struct{ manager *Manager }
 // is asked for. What was changed is stored when the response starts; if that
 // fails, the client gets the error in place of the response.
 func (m *Manager) Handler(h http.Handler) http.Handler {
+	_, prompt := h.(sessionHandler)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, nested := r.Context().Value(contextKey{m}).(*Session); nested {
 			h.ServeHTTP(w, r)
 			return
 		}
-		began := m.config.Now()
-		s := &Session{manager: m, writer: w, parent: r.Context(), began: began}
-		inner := r.WithContext((*requestContext)(s))
+		v := &visit{Session: Session{manager: m, writer: w, parent: r.Context(), began: m.now(), prompt: prompt}}
+		s, inner := &v.Session, &v.request
+		*inner = *r.WithContext((*requestContext)(s))
 		s.request = inner
 		completed := false
 		defer func() {
@@ -97,7 +98,7 @@ func (m *Manager) Handler(h http.Handler) http.Handler {
 			h.ServeHTTP(wrapped, inner)
 		}
 		s.complete()
-		m.sweep(began)
+		m.sweep(s.began)
 		completed = true
 	})
 }
@@ -107,7 +108,7 @@ func (m *Manager) Handler(h http.Handler) http.Handler {
 // gathered is dropped; sign-ins and other calls that took a context have
 // happened. Within Handler it uses the session of that.
 func (m *Manager) HandlerFunc(f func(http.ResponseWriter, *http.Request, *Session) error) http.Handler {
-	return m.within(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return m.within(sessionHandler(func(w http.ResponseWriter, r *http.Request) {
 		s, err := m.Get(r)
 		if err != nil {
 			m.Error(w, r, err)
@@ -119,6 +120,11 @@ func (m *Manager) HandlerFunc(f func(http.ResponseWriter, *http.Request, *Sessio
 		}
 	}))
 }
+
+// sessionHandler asks for the session before it does anything else.
+type sessionHandler http.HandlerFunc
+
+func (h sessionHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h(w, r) }
 
 // answer answers with an error, if the response has not started: afterwards
 // the client can only be told by a connection that breaks off, which is for
@@ -176,7 +182,7 @@ func (m *Manager) Peek(r *http.Request) (*Session, error) {
 // Call Commit before the response is sent, and add the header that it returns
 // to it. Errors are those of Get, and ErrCrossSite, ErrCSRFToken.
 func (m *Manager) Open(r *http.Request) (*Session, error) {
-	s := &Session{manager: m, request: r, parent: r.Context(), began: m.config.Now()}
+	s := &Session{manager: m, request: r, parent: r.Context(), began: m.now(), prompt: true}
 	if err := m.admit(s, r); err != nil {
 		return nil, err
 	}
@@ -196,8 +202,7 @@ func (m *Manager) Commit(ctx context.Context, s *Session) (http.Header, error) {
 	}
 	header := http.Header{}
 	s.parent = ctx
-	err := s.conclude()
-	s.writeHeader(header)
+	err := s.conclude(header)
 	s.close()
 	return header, err
 }
@@ -238,7 +243,7 @@ func (m *Manager) sweep(now time.Time) {
 		ctx, cancel := context.WithTimeout(context.Background(), m.config.StoreTimeout)
 		defer cancel()
 		for removed := 0; removed < sweepLimit; {
-			n, more, err := m.config.Store.Sweep(ctx, store.Instant(now), 500)
+			n, more, err := m.config.Store.Sweep(ctx, now, 500)
 			if err != nil {
 				m.emit(Event{Kind: KindStoreError, Detail: "sweep: " + err.Error()})
 				return

@@ -43,26 +43,50 @@ type opened struct {
 	err     error // why it could not be opened
 	is      standing
 	token   secret.Token
-	earlier bool // token has the previous secret, not the current
-	drew    bool // token was drawn by this request: no browser has it yet
-	record  store.Record
-	head    head.Head // lends from record.Head
-	binding dbsc.State
+	earlier bool   // token has the previous secret, not the current
+	drew    bool   // token was drawn by this request: no browser has it yet
 	ticket  string // the short-lived cookie of a bound session, as presented
-	buffers *buffers
+	*loaded
 
 	unsealed  bool
 	sealError error
 	key       secret.DataKey
 
 	gathered
+
+	// For the response:
+	failed   error // why it is that of an error page
+	setLines [cookieCount]string
+	lent     [2]string   // values of Vary and Cache-Control, lent to the header
+	offer    dbsc.Secret // challenge of a registration to be offered
 }
 
-// buffers are the byte strings that a record is loaded into. They, and never
-// what refers to them, are used again for other requests.
-type buffers struct{ head, data []byte }
+// loaded is a session as it is stored: what is large, and read from the store
+// for every request that asks. Its memory is used again for other requests.
+// Nothing that is decided about a request is kept here, and its session forgets
+// it before it goes to another: see release.
+type loaded struct {
+	record  store.Record
+	head    head.Head // lends from record.Head
+	binding dbsc.State
 
-var bufferPool = sync.Pool{New: func() any { return &buffers{} }}
+	headSpace, dataSpace []byte // what record.Head and record.Data are read into
+}
+
+var loadedPool = sync.Pool{New: func() any { return new(loaded) }}
+
+// release gives the memory back, wiped, unless a goroutine that has outlived
+// its handler is in a method of the session and may read it. mu is held.
+func (s *Session) release() {
+	if s.opened == nil || s.outsiders > 0 || !s.storing.TryLock() {
+		return
+	}
+	l := s.loaded
+	s.loaded = nil
+	s.storing.Unlock()
+	*l = loaded{headSpace: l.headSpace[:0], dataSpace: l.dataSpace[:0]}
+	loadedPool.Put(l)
+}
 
 func (s *Session) standing() standing {
 	if s.opened == nil || s.closed {
@@ -81,7 +105,7 @@ func (s *Session) open() error {
 	if s.closed {
 		return ErrCommitted
 	}
-	s.opened = &opened{}
+	s.opened = &opened{loaded: loadedPool.Get().(*loaded)}
 	s.err = s.find()
 	return s.err
 }
@@ -138,7 +162,10 @@ func (s *Session) present(token secret.Token, signedIn bool) error {
 			s.manager.emit(s.event(KindStoreError, Event{ID: token.ID, Detail: "load: " + err.Error()}))
 			return err
 		}
-		now := s.manager.now()
+		now := s.began
+		if !s.prompt || read == store.Fresh {
+			now = s.manager.now()
+		}
 		v := s.judge(now)
 		if v.opens && s.head.SignedIn == signedIn {
 			s.is, s.earlier = holds, v.earlier
@@ -157,15 +184,12 @@ func (s *Session) present(token secret.Token, signedIn bool) error {
 // load fills record and head with what the store has, in memory that is used
 // again. Errors: ErrNotFound of the store as it is, any other as ErrStore.
 func (s *Session) load(ctx context.Context, read store.Freshness) error {
-	if s.buffers == nil {
-		s.buffers = bufferPool.Get().(*buffers)
-	}
-	s.record.Head, s.record.Data = s.buffers.head[:0], s.buffers.data[:0]
+	s.record.Head, s.record.Data = s.headSpace[:0], s.dataSpace[:0]
 	err := s.manager.load(ctx, s.token.ID, &s.record, read)
 	if err != nil {
 		return err
 	}
-	s.buffers.head, s.buffers.data = s.record.Head, s.record.Data
+	s.headSpace, s.dataSpace = s.record.Head, s.record.Data
 	return s.parseHead()
 }
 

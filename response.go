@@ -81,17 +81,15 @@ func (w *responder) start() error {
 		return w.failure
 	}
 	w.headerOut = true
-	err := s.conclude()
+	h := w.writer.Header()
+	err := s.conclude(h)
 	if err == nil {
-		s.writeHeader(w.writer.Header())
 		return nil
 	}
 	w.failure = err
-	h := w.writer.Header()
 	for _, name := range ofThePage {
 		delete(h, name)
 	}
-	s.writeHeader(h)
 	s.manager.Error(w.writer, w.request, err)
 	return err
 }
@@ -142,12 +140,16 @@ func (s *Session) complete() {
 func (s *Session) abandon() {
 	if !s.headerOut {
 		s.headerOut = true
-		s.writeHeader(s.writer.Header())
+		s.mu.Lock()
+		if s.opened != nil {
+			s.writeHeader(s.writer.Header())
+		}
+		s.mu.Unlock()
 	}
 	s.close()
 }
 
-// close gives the buffers back and ends what waits for the session.
+// close ends what waits for the session, and empties it.
 func (s *Session) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -158,10 +160,5 @@ func (s *Session) close() {
 	if s.done != nil {
 		s.done.cancel(nil)
 	}
-	if s.opened != nil && s.buffers != nil && s.outsiders == 0 && s.storing.TryLock() {
-		// Nothing reads the record of a closed session, unless a goroutine has
-		// outlived its handler in one of its methods.
-		bufferPool.Put(s.buffers)
-		s.storing.Unlock()
-	}
+	s.release()
 }

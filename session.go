@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/coatcheck/coatcheck/dbsc"
 	"github.com/coatcheck/coatcheck/internal/payload"
 )
 
@@ -29,7 +28,8 @@ type Session struct {
 	request   *http.Request       // as handlers see it
 	writer    http.ResponseWriter // nil if opened by Open
 	parent    context.Context     // of the request
-	began     time.Time           // when the request began; mu guards it after the start
+	began     time.Time           // when the request began
+	prompt    bool                // it asked for the session at once: that is when began is
 	crossSite bool                // another site caused the request
 
 	// storing is held by whoever stores, from the first load to the last
@@ -47,13 +47,9 @@ type Session struct {
 	peek      bool // the request is no activity
 	closed    bool // the handler has returned
 
-	// The response. started: what was gathered has been stored, because the
-	// final header is about to be sent.
-	started  bool
-	failed   error
-	setLines [cookieCount]string
-	lent     [2]string   // values of Vary and Cache-Control, lent to the header
-	offer    dbsc.Secret // challenge of a registration to be offered
+	// started: what was gathered has been stored, because the final header is
+	// about to be sent.
+	started bool
 
 	done *doneState // nil until asked for
 
@@ -62,6 +58,13 @@ type Session struct {
 	// why it is that of an error page.
 	headerOut bool
 	failure   error
+}
+
+// visit is all that a request needs from the start, in one piece of memory: its
+// session, and the request as handlers see it.
+type visit struct {
+	Session
+	request http.Request
 }
 
 // requestContext is a Session as the context of its request.

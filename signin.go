@@ -167,7 +167,7 @@ func (s *Session) signIn(ctx context.Context, subject string, o signIn) error {
 // that it takes the place of.
 func (s *Session) replace(ctx context.Context, n *successor, carries bool) error {
 	m, subject := s.manager, s.manager.subjectOf(&n.record)
-	terms := store.Terms{Began: store.Instant(s.began), Max: m.config.MaxPerSubject, Refuse: m.config.AtLimit == RefuseSignIn}
+	terms := store.Terms{Began: s.began, Max: m.config.MaxPerSubject, Refuse: m.config.AtLimit == RefuseSignIn}
 	if s.subject() == subject {
 		terms.Replaces = s.record.ID
 	}

@@ -132,7 +132,7 @@ func (r *Record) Live(now time.Time) bool {
 // Instant returns t as a store keeps it: in UTC, whole microseconds, without a
 // monotonic reading.
 func Instant(t time.Time) time.Time {
-	return t.UTC().Truncate(time.Microsecond)
+	return time.UnixMicro(t.UnixMicro()).UTC() // faster than Truncate
 }
 
 // Freshness says what may answer a Load.
