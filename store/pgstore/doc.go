@@ -36,7 +36,8 @@
 // is tried again for up to two seconds where nothing can have happened, or where
 // doing it twice is like doing it once (reads and touches). When a connection
 // breaks under any other write, its outcome is unknown, and the error says so
-// by having no name of the contract.
+// by having no name of the contract. So does that of a write whose context has
+// ended: the server may have carried it out without its standby.
 //
 // # Schema
 //
