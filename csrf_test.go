@@ -53,10 +53,13 @@ func TestCSRFTokensAreFoundWhereFormsAndScriptsPutThem(t *testing.T) {
 		{"header and form", with(form(url.Values{"field": {"x"}}), "X-CSRF-Token", token), "alice|x|"},
 		{"PUT", with(httptest.NewRequest("PUT", "/", nil), "X-CSRF-Token", token), "alice||"},
 		{"GET needs none", httptest.NewRequest("GET", "/", nil), "alice||"},
+		{"WebSocket", with(httptest.NewRequest("GET", "/", nil), "Upgrade", "websocket"), "alice||"},
+		{"WebSocket over HTTP/2", webSocketOverHTTP2(), "alice||"},
 		{"none", form(url.Values{"field": {"x"}}), ""},
 		{"none and no body", httptest.NewRequest("POST", "/", nil), ""},
 		{"empty", form(url.Values{"csrf_token": {""}}), ""},
 		{"in the query", httptest.NewRequest("POST", "/?csrf_token="+token, nil), ""},
+		{"in the query of a form", atURL(form(nil), "/?csrf_token="+token), ""},
 		{"in a body that is no form", httptest.NewRequest("POST", "/", strings.NewReader("csrf_token="+token)), ""},
 		{"another visitor's", form(url.Values{"csrf_token": {bob.CSRFToken()}}), ""},
 		{"cut", form(url.Values{"csrf_token": {token[:63]}}), ""},
@@ -74,6 +77,19 @@ func TestCSRFTokensAreFoundWhereFormsAndScriptsPutThem(t *testing.T) {
 	if alice.Info().Subject != "alice" {
 		t.Error("a refused form has signed the visitor out")
 	}
+}
+
+func atURL(r *http.Request, text string) *http.Request {
+	r.URL, _ = url.Parse(text)
+	return r
+}
+
+// webSocketOverHTTP2 is a handshake as RFC 8441 has it.
+func webSocketOverHTTP2() *http.Request {
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Method = "CONNECT"
+	r.Header[":protocol"] = []string{"websocket"}
+	return r
 }
 
 // changed is a token with another first letter.

@@ -120,8 +120,9 @@ func TestRule8FieldsAreTheResponsesOwn(t *testing.T) {
 		})
 	})
 	for _, path := range []string{"/a", "/b"} {
-		if got := site.SignedIn("alice").Get(path).Header["Vary"]; !slices.Equal(got, []string{"Cookie", path}) {
-			t.Errorf("%s: Vary: %q", path, got)
+		h := site.SignedIn("alice").Get(path).Header
+		if !slices.Equal(h["Vary"], []string{"Cookie", path}) || !slices.Equal(h["Cache-Control"], []string{"no-store"}) {
+			t.Errorf("%s: Vary: %q, Cache-Control: %q", path, h["Vary"], h["Cache-Control"])
 		}
 	}
 }
