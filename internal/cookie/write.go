@@ -46,7 +46,7 @@ func (a Attributes) AppendSet(dst []byte, name string, value func([]byte) []byte
 	dst = append(dst, '=')
 	dst = value(dst)
 	if maxAge > 0 {
-		seconds := max(int64(maxAge/time.Second), 1)
+		seconds := int64((maxAge + time.Second - 1) / time.Second) // rounded up: the server decides
 		dst = append(dst, "; Max-Age="...)
 		dst = strconv.AppendInt(dst, seconds, 10)
 	}

@@ -19,6 +19,7 @@ func TestLinesSayEveryAttribute(t *testing.T) {
 		{"session", set(lax, "__Host-id", "v", 0), "__Host-id=v; Path=/; Secure; HttpOnly; SameSite=Lax"},
 		{"max age", set(lax, "__Host-id", "v", 90*time.Second), "__Host-id=v; Max-Age=90; Path=/; Secure; HttpOnly; SameSite=Lax"},
 		{"less than a second", set(lax, "__Host-id", "v", time.Millisecond), "__Host-id=v; Max-Age=1; Path=/; Secure; HttpOnly; SameSite=Lax"},
+		{"nearly two seconds", set(lax, "__Host-id", "v", 2*time.Second-time.Microsecond), "__Host-id=v; Max-Age=2; Path=/; Secure; HttpOnly; SameSite=Lax"},
 		{"expired", lax.Expire("__Host-id"), "__Host-id=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Path=/; Secure; HttpOnly; SameSite=Lax"},
 		{"domain", set(cookie.Attributes{SameSite: "Lax", Domain: "example.com"}, "__Secure-id", "v", 0), "__Secure-id=v; Path=/; Domain=example.com; Secure; HttpOnly; SameSite=Lax"},
 		{"insecure", set(cookie.Attributes{SameSite: "Strict", Insecure: true}, "id", "v", 0), "id=v; Path=/; HttpOnly; SameSite=Strict"},
