@@ -79,16 +79,26 @@ type Accounts struct {
 func OpenAccounts() *Accounts {
 	a := &Accounts{
 		hashing: make(chan struct{}, hashesAtOnce),
-		nobody:  newSecret(rand.Text()),
+		nobody:  firstSecrets()[""],
 		known:   map[string]Account{},
 		secrets: map[string]secret{},
 	}
 	for _, guest := range Guests() {
 		a.known[guest.Name] = guest.Account
-		a.secrets[guest.Name] = newSecret(guest.Password)
+		a.secrets[guest.Name] = firstSecrets()[guest.Name]
 	}
 	return a
 }
+
+// firstSecrets are those that the house opens with, by name, and one of nobody
+// under no name. Hashing is slow by intent, so it is done once.
+var firstSecrets = sync.OnceValue(func() map[string]secret {
+	secrets := map[string]secret{"": newSecret(rand.Text())}
+	for _, guest := range Guests() {
+		secrets[guest.Name] = newSecret(guest.Password)
+	}
+	return secrets
+})
 
 // Find returns the account of that name.
 func (a *Accounts) Find(name string) (Account, bool) {
