@@ -43,9 +43,11 @@ type opened struct {
 	err     error // why it could not be opened
 	is      standing
 	token   secret.Token
-	earlier bool   // token has the previous secret, not the current
-	drew    bool   // token was drawn by this request: no browser has it yet
-	ticket  string // the short-lived cookie of a bound session, as presented
+	earlier bool // token has the previous secret, not the current
+	drew    bool // token was drawn by this request: no browser has it yet
+	// presented is when the token that the request came with was found good.
+	presented time.Time
+	ticket    string // the short-lived cookie of a bound session, as presented
 	*loaded
 
 	unsealed  bool
@@ -168,7 +170,7 @@ func (s *Session) present(token secret.Token, signedIn bool) error {
 		}
 		v := s.judge(now)
 		if v.opens && s.head.SignedIn == signedIn {
-			s.is, s.earlier = holds, v.earlier
+			s.is, s.earlier, s.presented = holds, v.earlier, now
 			if s.record.LastSeen.Sub(now) > store.ClockTolerance {
 				s.manager.emit(s.event(KindClockSkew, Event{ID: token.ID, Subject: s.subject(), Detail: s.record.LastSeen.Sub(now).String() + " ahead"}))
 			}

@@ -67,7 +67,7 @@ func (s *Session) tooSoon(n *successor, now time.Time) bool {
 		// That the current secret is lost is shown only by a request that came
 		// with the previous one when the answer should long have arrived, not
 		// by one that has been under way since before.
-		return !n.head.Seen.IsZero() || s.began.Before(n.head.Drawn.Add(grace))
+		return !n.head.Seen.IsZero() || s.presented.Before(n.head.Drawn.Add(grace))
 	}
 	return now.Before(n.head.Drawn.Add(grace)) ||
 		n.head.HasPrevious && now.Before(n.head.Seen.Add(grace))

@@ -200,7 +200,10 @@ func TestRule5LongRequestDoesNotForgetTheNewSecret(t *testing.T) {
 		for _, do := range []struct {
 			name string
 			do   serve
-		}{{"asked for", rotate}, {"by the age", read}, {"by the age, with a write", write("kept")}} {
+		}{
+			{"asked for", rotate}, {"by the age", read}, {"by the age, with a write", write("kept")},
+			{"by the age, after others were ended", endOthers},
+		} {
 			t.Run(do.name, func(t *testing.T) {
 				srv, b := rotating(t, open(), func(c *coatcheck.Config) {
 					if do.name != "asked for" {
