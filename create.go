@@ -22,7 +22,7 @@ func (m *Manager) seal(n *successor, data []byte) []byte {
 // createAnonymous stores a session for a visitor who has none.
 func (s *Session) createAnonymous(ctx context.Context) error {
 	m := s.manager
-	n := m.newSession("", m.config.Idle, m.config.Absolute)
+	n := m.newSession("", m.config.Idle, m.config.Absolute, m.now())
 	if _, err := s.create(ctx, &n, store.Terms{Began: s.began}); err != nil {
 		return err
 	}
@@ -34,17 +34,17 @@ func (s *Session) createAnonymous(ctx context.Context) error {
 }
 
 // newSession draws everything that a session has from its beginning.
-func (m *Manager) newSession(subject string, idle, absolute time.Duration) successor {
-	now := m.now()
+func (m *Manager) newSession(subject string, idle, absolute time.Duration, now time.Time) successor {
+	key := m.subjectKey(subject)
 	var n successor
-	n.token = secret.Token{ID: secret.NewID(m.subjectKey(subject)), Secret: secret.New()}
+	n.token = secret.NewToken(key)
 	n.head = head.Head{
 		SignedIn: subject != "",
 		Sealed:   m.sealed,
-		Name:     []byte(m.config.Name),
+		Name:     m.nameBytes,
 	}
 	n.record = store.Record{
-		ID: n.token.ID, Subject: m.subjectKey(subject),
+		ID: n.token.ID, Subject: key,
 		Created: now, LastSeen: now, Idle: idle, Absolute: now.Add(absolute),
 	}
 	m.draw(&n, now)
@@ -71,7 +71,7 @@ func (s *Session) create(ctx context.Context, n *successor, terms store.Terms) (
 	n.record.Data = m.seal(n, s.working)
 	n.record.Head = n.head.Append(nil)
 	n.record.Version = newVersion()
-	evicted, err = m.config.Store.Create(ctx, n.record, terms, m.now())
+	evicted, err = m.config.Store.Create(ctx, n.record, terms, n.record.Created)
 	switch {
 	case err == nil:
 	case errors.Is(err, store.ErrLimit):

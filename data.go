@@ -21,6 +21,8 @@ type gathered struct {
 	reads   []string    // keys whose stored value the request has seen
 	moved   []string    // of these, the ones that another request changed since
 	behind  bool        // the record is newer than base: see catchUp
+
+	readSpace [2]string // for reads: most requests read few
 }
 
 // operation is one change of one value. It can be done again to newer data, by
@@ -89,6 +91,9 @@ func (s *Session) read(key string) (payload.Value, bool) {
 		return payload.Value{}, false
 	}
 	if !s.overwritten(key) {
+		if s.reads == nil {
+			s.reads = s.readSpace[:0]
+		}
 		if !slices.Contains(s.reads, key) {
 			s.reads = append(s.reads, key)
 		}

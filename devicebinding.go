@@ -163,9 +163,7 @@ func (m *Manager) renewBinding(w http.ResponseWriter, r *http.Request, name, wha
 		return
 	}
 	h := w.Header()
-	h.Add("Set-Cookie", string(m.attributes.AppendSet(nil, m.names[cookieBound], func(b []byte) []byte {
-		return append(b, ticket.Reveal()...)
-	}, c.Lifetime)))
+	h.Add("Set-Cookie", string(m.attributes.AppendSet(nil, m.names[cookieBound], []byte(ticket.Reveal()), c.Lifetime)))
 	h.Set(dbsc.HeaderChallenge, state.Bound.ChallengeHeader(name))
 	m.emit(Event{Kind: KindBound, ID: id, Subject: info.Subject, Remote: m.remote(r), Detail: what + ", " + string(state.Bound.Key.Algorithm)})
 	answerJSON(w, c.Instructions(name, m.names[cookieBound], m.attributes.String()))

@@ -115,7 +115,7 @@ func (s *Session) endOthers(ctx context.Context) (int, error) {
 	for _, id := range gone {
 		m.emit(s.event(KindEnded, Event{ID: id, Subject: s.subject(), Reason: ReasonByAnother}))
 	}
-	s.began = m.config.Now() // what this request does from now on comes after the mark
+	s.began = m.now() // what this request does from now on comes after the mark
 	return len(gone), nil
 }
 

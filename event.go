@@ -114,8 +114,14 @@ func (g *floodgate) pass(kind Kind, now time.Time) (missed int, ok bool) {
 	return missed, true
 }
 
+// hears reports whether anybody is told of events of that kind.
+func (m *Manager) hears(kind Kind) bool { return m.config.OnEvent != nil || logged[kind] }
+
 // emit hands an event to whoever listens.
 func (m *Manager) emit(e Event) {
+	if !m.hears(e.Kind) {
+		return
+	}
 	e.Time = m.now()
 	if m.config.OnEvent != nil {
 		m.config.OnEvent(e)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/coatcheck/coatcheck/dbsc"
+	"github.com/coatcheck/coatcheck/internal/secret"
 )
 
 // setCookie prepares the Set-Cookie line with the session's token. It is kept
@@ -16,8 +17,9 @@ func (s *Session) setCookie(which int) {
 	if s.head.Remembered {
 		maxAge = s.record.Absolute.Sub(m.now())
 	}
-	line := make([]byte, 0, 160)
-	s.setLines[which] = string(m.attributes.AppendSet(line, m.names[which], s.token.AppendReveal, maxAge))
+	var line [192]byte // room for most, and not on the heap
+	var token [secret.TokenLen]byte
+	s.setLines[which] = string(m.attributes.AppendSet(line[:0], m.names[which], s.token.AppendReveal(token[:0]), maxAge))
 }
 
 // expireCookie prepares the line that makes the browser drop the cookie.
@@ -41,6 +43,10 @@ func (s *Session) writeHeader(h http.Header) {
 func (s *Session) writeCookies(h http.Header) {
 	for which, line := range s.setLines {
 		if line == "" {
+			continue
+		}
+		if len(h["Set-Cookie"]) == 0 {
+			h["Set-Cookie"] = s.setLines[which : which+1 : which+1]
 			continue
 		}
 		name := s.manager.names[which] + "="

@@ -24,6 +24,7 @@ func ParseID(s string) (ID, error) { return store.ParseID(s) }
 type Manager struct {
 	config     Config
 	scope      secret.Scope
+	nameBytes  []byte // Config.Name
 	names      [cookieCount]string
 	attributes cookie.Attributes
 	origins    originCheck
@@ -47,6 +48,7 @@ func New(config Config) (*Manager, error) {
 	m := &Manager{
 		config:     config,
 		scope:      secret.Scope(config.Name),
+		nameBytes:  []byte(config.Name),
 		names:      config.cookieNames(),
 		attributes: config.cookieAttributes(),
 		origins:    origins,
@@ -73,34 +75,8 @@ type contextKey struct{ manager *Manager }
 // is asked for. What was changed is stored when the response starts; if that
 // fails, the client gets the error in place of the response.
 func (m *Manager) Handler(h http.Handler) http.Handler {
-	_, prompt := h.(sessionHandler)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if _, nested := r.Context().Value(contextKey{m}).(*Session); nested {
-			h.ServeHTTP(w, r)
-			return
-		}
-		v := &visit{Session: Session{manager: m, writer: w, parent: r.Context(), began: m.now(), prompt: prompt}}
-		s, inner := &v.Session, &v.request
-		*inner = *r.WithContext((*requestContext)(s))
-		s.request = inner
-		completed := false
-		defer func() {
-			if !completed {
-				s.abandon() // a panic is on its way up
-			}
-			r.Pattern = inner.Pattern
-		}()
-		wrapped := s.responseWriter()
-		if m.servesBinding(wrapped, inner, s) {
-		} else if err := m.admit(s, inner); err != nil {
-			m.Error(wrapped, inner, err)
-		} else {
-			h.ServeHTTP(wrapped, inner)
-		}
-		s.complete()
-		m.sweep(s.began)
-		completed = true
-	})
+	_, prompt := h.(*sessionHandler)
+	return &handler{m, h, prompt}
 }
 
 // HandlerFunc is Handler for a function that gets its session as an argument.
@@ -108,39 +84,8 @@ func (m *Manager) Handler(h http.Handler) http.Handler {
 // gathered is dropped; sign-ins and other calls that took a context have
 // happened. Within Handler it uses the session of that.
 func (m *Manager) HandlerFunc(f func(http.ResponseWriter, *http.Request, *Session) error) http.Handler {
-	return m.within(sessionHandler(func(w http.ResponseWriter, r *http.Request) {
-		s, err := m.Get(r)
-		if err != nil {
-			m.Error(w, r, err)
-			return
-		}
-		if err := f(w, r, s); err != nil {
-			s.Discard()
-			s.answer(w, r, err)
-		}
-	}))
+	return m.Handler(&sessionHandler{m, f})
 }
-
-// sessionHandler asks for the session before it does anything else.
-type sessionHandler http.HandlerFunc
-
-func (h sessionHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h(w, r) }
-
-// answer answers with an error, if the response has not started: afterwards
-// the client can only be told by a connection that breaks off, which is for
-// the handler to decide, and the log is told.
-func (s *Session) answer(w http.ResponseWriter, r *http.Request, err error) {
-	if !s.headerOut {
-		s.manager.Error(w, r, err)
-		return
-	}
-	if s.failure == nil {
-		s.manager.logFailure(r, err)
-	}
-}
-
-// within serves h with a session whether or not a Handler is around already.
-func (m *Manager) within(h http.Handler) http.Handler { return m.Handler(h) }
 
 // Get returns the session of the request. Visitors without one get an
 // anonymous session, which is stored when something is written to it. Errors:

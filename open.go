@@ -364,7 +364,9 @@ func (s *Session) plain() ([]byte, error) {
 // event fills in what is known of the request.
 func (s *Session) event(kind Kind, e Event) Event {
 	e.Kind = kind
-	e.Remote = s.manager.remote(s.request)
+	if s.manager.hears(kind) {
+		e.Remote = s.manager.remote(s.request)
+	}
 	return e
 }
 

@@ -39,7 +39,7 @@ func (m *Manager) RequireLevel(n int, h http.Handler) http.Handler {
 }
 
 func (m *Manager) require(h http.Handler, check func(*Session) error) http.Handler {
-	return m.within(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s, err := m.Get(r)
 		switch {
 		case err != nil:

@@ -28,7 +28,7 @@ type Session struct {
 	request   *http.Request       // as handlers see it
 	writer    http.ResponseWriter // nil if opened by Open
 	parent    context.Context     // of the request
-	began     time.Time           // when the request began
+	began     time.Time           // when the request began; mu guards it after the start
 	prompt    bool                // it asked for the session at once: that is when began is
 	crossSite bool                // another site caused the request
 
@@ -58,13 +58,6 @@ type Session struct {
 	// why it is that of an error page.
 	headerOut bool
 	failure   error
-}
-
-// visit is all that a request needs from the start, in one piece of memory: its
-// session, and the request as handlers see it.
-type visit struct {
-	Session
-	request http.Request
 }
 
 // requestContext is a Session as the context of its request.

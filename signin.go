@@ -23,6 +23,7 @@ type signIn struct {
 	authenticated time.Time
 	device        string
 	dropData      bool
+	now           time.Time
 }
 
 // Remember keeps the session for d, also when the browser is closed: the
@@ -47,11 +48,11 @@ func Device(label string) SignInOption { return func(o *signIn) { o.device = lab
 func DropData() SignInOption { return func(o *signIn) { o.dropData = true } }
 
 func (m *Manager) signInOptions(options []SignInOption) (signIn, error) {
-	o := signIn{level: 1}
+	now := m.now()
+	o := signIn{level: 1, now: now}
 	for _, option := range options {
 		option(&o)
 	}
-	now := m.now()
 	switch {
 	case o.level < 1 || o.level > 255:
 		return o, fmt.Errorf("coatcheck: AtLevel(%d): a level is 1 to 255", o.level)
@@ -92,8 +93,8 @@ func (s *Session) SignIn(ctx context.Context, subject string, options ...SignInO
 	if subject == "" {
 		return fmt.Errorf("coatcheck: SignIn: the subject is empty: give the user's identifier")
 	}
-	if len(m.subjectKey(subject)) > store.MaxSubject {
-		return fmt.Errorf("coatcheck: SignIn: the subject is longer than %d bytes", store.MaxSubject-len(m.subjectKey("")))
+	if limit := store.MaxSubject - len(m.config.Name) - len(":"); len(subject) > limit {
+		return fmt.Errorf("coatcheck: SignIn: the subject is longer than %d bytes", limit)
 	}
 	o, err := m.signInOptions(options)
 	if err != nil {
@@ -135,7 +136,7 @@ func (s *Session) mayChangeCookie() error {
 func (s *Session) signIn(ctx context.Context, subject string, o signIn) error {
 	m := s.manager
 	idle, absolute := m.limits(o.remember)
-	n := m.newSession(subject, idle, absolute)
+	n := m.newSession(subject, idle, absolute, o.now)
 	n.head.Level = uint8(o.level)
 	n.head.Authenticated = o.authenticated
 	n.head.Remembered, n.head.Lifetime = o.remember > 0, o.remember
@@ -205,7 +206,7 @@ func (s *Session) retire(ctx context.Context, n *successor, carries bool) error 
 	for range maxAttempts {
 		now := m.now()
 		old := s.record
-		old.Retired, old.Data, old.Head = true, nil, s.head.Append(nil)
+		old.Retired, old.Data = true, nil
 		old.Absolute, old.Version = now.Add(staleFor), newVersion()
 		err := m.config.Store.Update(ctx, old, s.record.Version, now)
 		if err == nil || !errors.Is(err, store.ErrConflict) && !errors.Is(err, store.ErrNotFound) && m.landed(ctx, old) {

@@ -117,6 +117,7 @@ func (s *Session) trySwap(ctx context.Context, edit func(*successor) error) erro
 		}
 		n.key = s.key
 	}
+	headChanges := edit != nil || s.unseen()
 	if s.unseen() {
 		n.head.Seen = now
 	}
@@ -131,7 +132,9 @@ func (s *Session) trySwap(ctx context.Context, edit func(*successor) error) erro
 	if n.rekeyed || len(s.ops) > 0 {
 		n.record.Data = m.seal(&n, s.working)
 	}
-	n.record.Head = n.head.Append(nil)
+	if headChanges {
+		n.record.Head = n.head.Append(nil)
+	}
 	n.record.Version = newVersion()
 	err := m.config.Store.Update(ctx, n.record, s.record.Version, now)
 	switch {

@@ -32,8 +32,10 @@ func (m *Manager) secureTransport(r *http.Request) bool {
 // Contexts, 3.1).
 func loopback(hostport string) bool {
 	host := hostport
-	if h, _, err := net.SplitHostPort(hostport); err == nil {
-		host = h
+	if strings.Contains(hostport, ":") { // without a port it is an error, which allocates
+		if h, _, err := net.SplitHostPort(hostport); err == nil {
+			host = h
+		}
 	}
 	host = strings.ToLower(strings.Trim(host, "[]"))
 	if host == "localhost" || strings.HasSuffix(host, ".localhost") {

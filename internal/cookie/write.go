@@ -38,13 +38,12 @@ func notToken(r rune) bool {
 	return r <= ' ' || r >= 0x7f || strings.ContainsRune(`()<>@,;:\"/[]?={}`, r)
 }
 
-// AppendSet appends a Set-Cookie line up to its value, which value appends. A
-// maxAge of 0 writes neither Max-Age nor Expires, so that the cookie ends with
-// the browser.
-func (a Attributes) AppendSet(dst []byte, name string, value func([]byte) []byte, maxAge time.Duration) []byte {
+// AppendSet appends a Set-Cookie line to dst. A maxAge of 0 writes neither
+// Max-Age nor Expires, so that the cookie ends with the browser.
+func (a Attributes) AppendSet(dst []byte, name string, value []byte, maxAge time.Duration) []byte {
 	dst = append(dst, name...)
 	dst = append(dst, '=')
-	dst = value(dst)
+	dst = append(dst, value...)
 	if maxAge > 0 {
 		seconds := int64((maxAge + time.Second - 1) / time.Second) // rounded up: the server decides
 		dst = append(dst, "; Max-Age="...)

@@ -32,6 +32,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/coatcheck/coatcheck/internal/secret"
@@ -96,6 +97,7 @@ func (h *Head) Append(dst []byte) []byte {
 	flags := bit(h.SignedIn, flagSignedIn) | bit(h.Remembered, flagRemembered) |
 		bit(h.Sealed, flagSealed) | bit(h.HasPrevious, flagPrevious) |
 		bit(h.HasReplaced, flagReplaced) | bit(len(h.Bound) > 0, flagBound)
+	dst = slices.Grow(dst, h.size())
 	dst = append(dst, version, flags, h.Level)
 	dst = append(dst, h.Family[:]...)
 	dst = append(dst, h.Current[:]...)
@@ -124,6 +126,21 @@ func (h *Head) Append(dst []byte) []byte {
 	dst = appendString(dst, h.Device, MaxDevice)
 	dst = appendString(dst, h.Network, MaxNetwork)
 	return append(dst, h.Bound...)
+}
+
+// size is at least the length of the encoded form.
+func (h *Head) size() int {
+	n := 78 + len(h.Name) + len(h.Device) + len(h.Network) + len(h.Bound)
+	if h.Sealed {
+		n += len(h.Wrap)
+	}
+	if h.HasPrevious {
+		n += len(h.Previous) + 8 + len(h.PreviousWrap)
+	}
+	if h.HasReplaced {
+		n += len(h.Replaced) + 8
+	}
+	return n
 }
 
 // ErrUnknown says that a byte string is no head that this release can read.

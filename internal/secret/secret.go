@@ -130,15 +130,3 @@ func (n Scope) Family(s Secret) FamilyVerifier {
 func (n Scope) CSRFKey(id store.ID, s Secret) [sha256.Size]byte {
 	return n.derive(labelCSRF, id[:], s[:familyLen])
 }
-
-// NewID draws an id for a record of that subject, as the record has it. An
-// anonymous session, with an empty subject, is placed at random.
-func NewID(subject string) store.ID {
-	var id store.ID
-	rand.Read(id[:])
-	if subject != "" {
-		place := store.PlacementOf(subject)
-		copy(id[:2], place[:])
-	}
-	return id
-}

@@ -47,7 +47,7 @@ func TestRotationKeepsTheFamilyAndNothingElse(t *testing.T) {
 // derived from, on the scope and on its use.
 func TestEveryByteCounts(t *testing.T) {
 	const scope = secret.Scope("id")
-	s, id := secret.New(), secret.NewID("")
+	s, id := secret.New(), secret.NewToken("").ID
 	for i := range s {
 		changed := s
 		changed[i] ^= 1
@@ -81,16 +81,16 @@ func TestEveryByteCounts(t *testing.T) {
 }
 
 func TestSubjectsShareTheirPlacementAndNothingElse(t *testing.T) {
-	one, two := secret.NewID("alice"), secret.NewID("alice")
+	one, two := secret.NewToken("alice").ID, secret.NewToken("alice").ID
 	if one.Placement() != two.Placement() || one == two {
 		t.Errorf("two ids of one subject: %s, %s", one, two)
 	}
-	if long := secret.NewID(strings.Repeat("a", 511)); long.Placement() == one.Placement() {
+	if long := secret.NewToken(strings.Repeat("a", 511)).ID; long.Placement() == one.Placement() {
 		t.Error("another subject, of 511 bytes, has the same placement")
 	}
 	places := map[[2]byte]bool{}
 	for range 20 {
-		places[secret.NewID("").Placement()] = true
+		places[secret.NewToken("").ID.Placement()] = true
 	}
 	if len(places) < 10 {
 		t.Errorf("20 anonymous sessions have %d placements", len(places))
@@ -99,7 +99,7 @@ func TestSubjectsShareTheirPlacementAndNothingElse(t *testing.T) {
 
 func TestSealedDataOpensOnlyAsItWasSealed(t *testing.T) {
 	const scope = secret.Scope("id")
-	key, id := secret.NewDataKey(), secret.NewID("alice")
+	key, id := secret.NewDataKey(), secret.NewToken("alice").ID
 	sealed := scope.Seal([]byte("kept"), key, id, []byte("the coat"))
 	if !bytes.HasPrefix(sealed, []byte("kept")) || len(sealed) != 4+8+secret.Overhead {
 		t.Errorf("sealed into %q", sealed)
@@ -126,7 +126,7 @@ func TestSealedDataOpensOnlyAsItWasSealed(t *testing.T) {
 	refused("a byte more", scope, key, id, append(slices.Clone(sealed), 0))
 	refused("another scope", "ie", key, id, sealed)
 	refused("another key", scope, secret.NewDataKey(), id, sealed)
-	refused("another session", scope, key, secret.NewID("alice"), sealed)
+	refused("another session", scope, key, secret.NewToken("alice").ID, sealed)
 }
 
 func TestNothingIsSealedAsNothing(t *testing.T) {

@@ -1,6 +1,7 @@
 package secret
 
 import (
+	"crypto/rand"
 	"encoding/base64"
 	"fmt"
 	"io"
@@ -23,6 +24,25 @@ type Token struct {
 	Secret Secret
 }
 
+// NewToken draws the token of a new session for that subject, as its record has
+// it. An anonymous session, with an empty subject, is placed at random.
+func NewToken(subject string) Token {
+	var drawn [tokenBytes]byte
+	rand.Read(drawn[:]) // at once: each reading costs more than its bytes
+	t := tokenOf(&drawn)
+	if subject != "" {
+		place := store.PlacementOf(subject)
+		copy(t.ID[:2], place[:])
+	}
+	return t
+}
+
+func tokenOf(raw *[tokenBytes]byte) (t Token) {
+	copy(t.ID[:], raw[:])
+	copy(t.Secret[:], raw[len(t.ID):])
+	return t
+}
+
 // TokenLen is the length of a written token in characters.
 const TokenLen = 64
 
@@ -42,10 +62,7 @@ func ParseToken(text string) (Token, bool) {
 	if err != nil || n != tokenBytes {
 		return Token{}, false
 	}
-	var t Token
-	copy(t.ID[:], out[:])
-	copy(t.Secret[:], out[len(t.ID):])
-	return t, true
+	return tokenOf(&out), true
 }
 
 // AppendReveal appends the written token, which opens the session: its only

@@ -62,7 +62,7 @@ func TestVectorsOfWhatIsDerived(t *testing.T) {
 	s, id, key := vectorInputs()
 	for _, v := range vectors {
 		verifier, family, wrapped := v.scope.Verifier(s), v.scope.Family(s), v.scope.Wrap(key, s)
-		csrf, place := v.scope.CSRFKey(id, s), secret.NewID("alice").Placement()
+		csrf, place := v.scope.CSRFKey(id, s), secret.NewToken("alice").ID.Placement()
 		for _, c := range []struct {
 			name string
 			got  []byte
