@@ -16,6 +16,10 @@
 // what a later proof says about itself nothing is believed: key and algorithm
 // are those of the registration.
 //
+// testdata/vectors.json has what browsers and attackers send, with the stored
+// state and the expected judgement; vectors_test.go says how to judge a file of
+// another's.
+//
 // The draft is W3C WebAppSec "Device Bound Session Credentials"; where
 // Chromium differs from it, this package does what Chromium understands: bare
 // header values are read as well as quoted ones, and no status that ends the

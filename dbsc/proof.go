@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"math/big"
+	"slices"
 	"strings"
 )
 
@@ -48,12 +49,11 @@ type joseHeader struct {
 	Algorithm Algorithm       `json:"alg"`
 	Type      string          `json:"typ"`
 	JWK       json.RawMessage `json:"jwk"`
+	Critical  json.RawMessage `json:"crit"`
 }
 
 type claims struct {
-	Challenge     string `json:"jti"`
-	Audience      any    `json:"aud"`
-	Authorization string `json:"authorization"`
+	Challenge string `json:"jti"`
 }
 
 type jwk struct {
@@ -90,6 +90,10 @@ func parseProof(value string) (proof, error) {
 	}
 	if p.header.Type != "dbsc+jwt" {
 		return proof{}, fmt.Errorf("%w: typ is %.40q, not dbsc+jwt", ErrProof, p.header.Type)
+	}
+	if p.header.Critical != nil {
+		// There is no extension that this package has (RFC 7515, 4.1.11).
+		return proof{}, fmt.Errorf("%w: crit names what must be understood and is not", ErrProof)
 	}
 	p.challenge, p.signature = c.Challenge, signature
 	p.signed = text[:len(parts[0])+1+len(parts[1])]
@@ -133,11 +137,9 @@ func decodeJSON(text string, into any) error {
 }
 
 func uniqueMembers(d *json.Decoder) error {
-	token, err := d.Token()
-	if err != nil {
+	if token, err := d.Token(); err != nil {
 		return err
-	}
-	if token != json.Delim('{') {
+	} else if token != json.Delim('{') {
 		return errors.New("not a JSON object")
 	}
 	if err := members(d, 0); err != nil {
@@ -149,38 +151,55 @@ func uniqueMembers(d *json.Decoder) error {
 	return nil
 }
 
-// members reads the rest of an object, the objects in it included.
+// understood are the members that are read. encoding/json takes names that
+// differ in case for the same; JWS does not.
+var understood = []string{"alg", "typ", "jwk", "crit", "jti", "kty", "crv", "x", "y", "n", "e"}
+
+// members reads the rest of an object, with what is in it.
 func members(d *json.Decoder, depth int) error {
-	if depth > 4 {
-		return errors.New("objects within objects, too deep")
-	}
 	seen := map[string]bool{}
 	for d.More() {
-		name, err := d.Token()
+		token, err := d.Token()
 		if err != nil {
 			return err
 		}
-		// encoding/json takes names that differ in case for the same.
-		folded := strings.ToLower(name.(string))
-		if seen[folded] {
+		name := token.(string)
+		folded := strings.ToLower(name)
+		switch {
+		case seen[folded]:
 			return fmt.Errorf("the member %.40q is there twice", folded)
+		case name != folded && slices.Contains(understood, folded):
+			return fmt.Errorf("the member %.40q is written %q", name, folded)
 		}
 		seen[folded] = true
-		value, err := d.Token()
-		if err != nil {
-			return err
-		}
-		switch value {
-		case json.Delim('{'):
-			err = members(d, depth+1)
-		case json.Delim('['):
-			err = errors.New("no member is a list")
-		}
-		if err != nil {
+		if err := member(d, depth); err != nil {
 			return err
 		}
 	}
 	_, err := d.Token() // the brace
+	return err
+}
+
+// member reads a value.
+func member(d *json.Decoder, depth int) error {
+	if depth > 4 {
+		return errors.New("JSON within JSON, too deep")
+	}
+	token, err := d.Token()
+	switch {
+	case err != nil:
+		return err
+	case token == json.Delim('{'):
+		return members(d, depth+1)
+	case token != json.Delim('['):
+		return nil
+	}
+	for d.More() {
+		if err := member(d, depth+1); err != nil {
+			return err
+		}
+	}
+	_, err = d.Token() // the bracket
 	return err
 }
 
