@@ -2,6 +2,7 @@ package coatcheck_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -183,7 +184,11 @@ func (b *browser) at(s *server) *browser {
 
 // request returns a request with the cookies of now.
 func (b *browser) request(ctx context.Context) *http.Request {
-	r := httptest.NewRequestWithContext(ctx, "POST", "https://shop.example/", nil)
+	r, err := http.NewRequestWithContext(ctx, "POST", "https://shop.example/", nil)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	r.TLS, r.RemoteAddr = &tls.ConnectionState{}, "192.0.2.1:1234"
 	r.Header.Set("Sec-Fetch-Site", "same-origin")
 	if b.otherSite {
 		r.Header.Set("Sec-Fetch-Site", "cross-site")
@@ -205,6 +210,7 @@ type exchange struct {
 	session *coatcheck.Session
 	cancel  context.CancelFunc // the visitor goes
 	err     error              // of Get, or of the handler
+	found   *coatcheck.ID      // the session's, where the handler says so
 
 	paused, resume, done chan struct{}
 }
