@@ -245,8 +245,7 @@ func TestAFailoverLosesAtMostTheLastMoments(t *testing.T) {
 	l.indexed(s)
 }
 
-func TestWithAllReplicasConfirmingAFailoverLosesNothing(t *testing.T) {
-	c := startCluster(t)
+func (c *cluster) losesNothingInAFailover(t *testing.T) {
 	s := open(t, c.address, &redisstore.Options{MinReplicas: 1})
 	l := startLoad(t, s, 6)
 	time.Sleep(3 * time.Second)
@@ -263,8 +262,7 @@ func TestWithAllReplicasConfirmingAFailoverLosesNothing(t *testing.T) {
 	l.indexed(other)
 }
 
-func TestMovingSlotsLosesNothing(t *testing.T) {
-	c := startCluster(t)
+func (c *cluster) losesNothingWhileSlotsMove(t *testing.T) {
 	s := open(t, c.address, nil)
 	var residents []store.ID
 	for i := range 600 {

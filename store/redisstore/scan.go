@@ -233,7 +233,7 @@ type sweeps struct {
 
 // sweepRest is what a sweep rests between batches, so that the sweeps of many
 // processes together do not burden the servers.
-const sweepRest = 50 * time.Millisecond
+const sweepRest = 20 * time.Millisecond
 
 // Sweep implements [store.Store]. Redis itself removes what is ten minutes past
 // its deadline and every mark after its time, so this only makes it earlier: it

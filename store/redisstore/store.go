@@ -39,7 +39,7 @@ type Store struct {
 	ended     ended
 	sweeps    sweeps
 
-	opened atomic.Bool
+	lost   atomic.Bool // a connection was, and none was made since
 	closed atomic.Bool
 	gate   sync.RWMutex // held for reading while a call begins, by Close to set closed
 	calls  sync.WaitGroup
@@ -91,7 +91,6 @@ func Open(ctx context.Context, address string, opts *Options) (*Store, error) {
 		s.stop()
 		return nil, err
 	}
-	s.opened.Store(true)
 	s.workers.Go(s.followPrimaries)
 	s.workers.Go(s.armWatches)
 	s.workers.Go(s.endAgain)
@@ -103,10 +102,13 @@ func (s *Store) connect(ctx context.Context) (rueidis.Client, error) {
 	option := connectTo(s.target, &s.opts)
 	option.DialCtxFn = func(ctx context.Context, address string, dialer *net.Dialer, config *tls.Config) (net.Conn, error) {
 		conn, err := dial(ctx, address, dialer, config)
-		if err == nil && s.opened.Load() {
+		if err != nil {
+			return nil, err
+		}
+		if s.lost.Swap(false) {
 			s.ended.wake.ring() // the server may have lost what it had acknowledged
 		}
-		return conn, err
+		return &watchedConn{conn, &s.lost}, nil
 	}
 	type made struct {
 		client rueidis.Client
@@ -140,6 +142,28 @@ func dial(ctx context.Context, address string, dialer *net.Dialer, config *tls.C
 		return secured.DialContext(ctx, "tcp", address)
 	}
 	return dialer.DialContext(ctx, "tcp", address)
+}
+
+// watchedConn notes when the connection is lost.
+type watchedConn struct {
+	net.Conn
+	lost *atomic.Bool
+}
+
+func (c *watchedConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if err != nil {
+		c.lost.Store(true)
+	}
+	return n, err
+}
+
+func (c *watchedConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	if err != nil {
+		c.lost.Store(true)
+	}
+	return n, err
 }
 
 // inspect refuses servers that sessions are not safe with.
