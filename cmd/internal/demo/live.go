@@ -24,8 +24,11 @@ func (s *Site) live(w http.ResponseWriter, r *http.Request) {
 		s.sessions.Error(w, r, err)
 		return
 	}
-	if session.ID().IsZero() { // nothing to watch; 204 tells the browser not to come back
-		w.WriteHeader(http.StatusNoContent)
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("Cache-Control", "no-store")
+	stream := &stream{w: w, controller: http.NewResponseController(w)}
+	if session.ID().IsZero() { // the page asks because it had one
+		stream.send("event: ended\ndata:\n\n")
 		return
 	}
 	news, stop := s.recorder.Watch(session.ID())
@@ -34,9 +37,6 @@ func (s *Site) live(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	defer context.AfterFunc(s.closing, cancel)()
 
-	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("Cache-Control", "no-store")
-	stream := &stream{w: w, controller: http.NewResponseController(w)}
 	stream.send("event: hello\ndata: %s\n\n", session.ID())
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()

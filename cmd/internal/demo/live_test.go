@@ -132,5 +132,5 @@ func TestListeningKeepsNoSessionAlive(t *testing.T) {
 		want(t, b.listen(), "event: hello", "data: ")
 	}
 	site.clock.advance(9 * time.Minute)
-	b.once("GET", "/live", nil).want(t, http.StatusNoContent)
+	want(t, b.listen(), "event: ended")
 }

@@ -54,36 +54,56 @@
 
   // A browser opens six connections to a host over HTTP/1.1 and no more, so of
   // all tabs with this session one holds the stream and tells the others.
-  function listen() {
-    const tabs = "BroadcastChannel" in window ? new BroadcastChannel("coatcheck") : null;
-    const hear = (message) => {
-      if (message.session !== session) return;
-      if (message.kind === "ended") ended(message.reason);
-      if (message.kind === "news") follow();
+  const tabs = "BroadcastChannel" in window ? new BroadcastChannel("coatcheck") : null;
+  let over = false;
+
+  function hear(message) {
+    if (message.session !== session) return;
+    if (message.kind === "news") follow();
+    if (message.kind === "ended") {
+      over = true;
+      ended(message.reason);
+    }
+  }
+
+  function tell(kind, reason) {
+    const message = { kind, reason, session };
+    if (tabs) tabs.postMessage(message);
+    hear(message);
+  }
+
+  // hold listens until the session is over, or for a while after the server
+  // gave no stream: then it is in trouble, which says nothing of the session.
+  const hold = () => new Promise((done) => {
+    if (over) {
+      done();
+      return;
+    }
+    const stream = new EventSource(document.body.dataset.live);
+    const finish = (reason) => {
+      stream.close();
+      tell("ended", reason);
+      done();
     };
-    if (tabs) tabs.onmessage = (event) => hear(event.data);
-    const hold = () => new Promise((done) => {
-      const stream = new EventSource(document.body.dataset.live);
-      const tell = (message) => { if (tabs) tabs.postMessage(message); hear(message); };
-      // The stream is that of the cookie, which may not be this page's any more.
-      // What happened before it began to listen, it has to ask for.
-      stream.addEventListener("hello", (event) => {
-        if (event.data === session) { tell({ kind: "news", session }); return; }
-        stream.close();
-        tell({ kind: "ended", session, reason: "replaced" });
-      });
-      stream.addEventListener("news", () => tell({ kind: "news", session }));
-      stream.addEventListener("ended", (event) => {
-        stream.close();
-        tell({ kind: "ended", session, reason: event.data });
-        done();
-      });
-      stream.onerror = () => {
-        if (stream.readyState === EventSource.CLOSED) tell({ kind: "ended", session });
-      };
+    // The stream is that of the cookie, which may not be this page's any more;
+    // and what happened before it began to listen, a page has to ask for.
+    stream.addEventListener("hello", (event) => {
+      if (event.data === session) tell("news");
+      else finish("replaced");
     });
-    if (navigator.locks && tabs) navigator.locks.request("coatcheck " + session, hold);
-    else hold();
+    stream.addEventListener("news", () => tell("news"));
+    stream.addEventListener("ended", (event) => finish(event.data));
+    stream.onerror = () => {
+      if (stream.readyState === EventSource.CLOSED) setTimeout(done, 5000);
+    };
+  });
+
+  async function listen() {
+    if (tabs) tabs.onmessage = (event) => hear(event.data);
+    while (!over) {
+      if (navigator.locks && tabs) await navigator.locks.request("coatcheck " + session, hold);
+      else await hold();
+    }
   }
 
   function countDown(element) {
