@@ -18,47 +18,52 @@ import (
 	"github.com/coatcheck/coatcheck/store/storetest"
 )
 
+// setHeader is an edit of a request.
+func setHeader(name, value string) func(*http.Request) {
+	return func(r *http.Request) { r.Header.Set(name, value) }
+}
+
+// transports are ways by which a request may come.
+var transports = []struct {
+	name   string
+	url    string
+	edit   func(*http.Request)
+	config coatcheck.Config
+	secure bool
+}{
+	{"TLS", "https://shop.test/", nil, coatcheck.Config{}, true},
+	{"plain", "http://shop.test/", nil, coatcheck.Config{}, false},
+	{"as httptest makes it", "/", nil, coatcheck.Config{}, false},
+	{"X-Forwarded-Proto", "http://shop.test/", setHeader("X-Forwarded-Proto", "https"), coatcheck.Config{}, true},
+	{"X-Forwarded-Proto of the nearest client", "http://shop.test/", setHeader("X-Forwarded-Proto", "HTTPS, http"), coatcheck.Config{}, true},
+	{"X-Forwarded-Proto http", "http://shop.test/", setHeader("X-Forwarded-Proto", "http, https"), coatcheck.Config{}, false},
+	{"X-Forwarded-Ssl", "http://shop.test/", setHeader("X-Forwarded-Ssl", "on"), coatcheck.Config{}, true},
+	{"X-Forwarded-Ssl off", "http://shop.test/", setHeader("X-Forwarded-Ssl", "off"), coatcheck.Config{}, false},
+	{"Forwarded", "http://shop.test/", setHeader("Forwarded", `for=192.0.2.1; Proto="https"; by=198.51.100.1, proto=http`), coatcheck.Config{}, true},
+	{"Forwarded http", "http://shop.test/", setHeader("Forwarded", "proto=http, proto=https"), coatcheck.Config{}, false},
+	{"Sec-Fetch-Site", "http://shop.test/", setHeader("Sec-Fetch-Site", "same-origin"), coatcheck.Config{}, true},
+	{"Origin https", "http://shop.test/", setHeader("Origin", "https://shop.test"), coatcheck.Config{}, true},
+	{"Origin http", "http://shop.test/", setHeader("Origin", "http://shop.test"), coatcheck.Config{}, false},
+	{"localhost", "http://localhost:8080/", nil, coatcheck.Config{}, true},
+	{"a name under localhost", "http://shop.localhost/", nil, coatcheck.Config{}, true},
+	{"LOCALHOST", "http://LOCALHOST/", nil, coatcheck.Config{}, true},
+	{"127.0.0.1", "http://127.0.0.1:80/", nil, coatcheck.Config{}, true},
+	{"127.9.9.9", "http://127.9.9.9/", nil, coatcheck.Config{}, true},
+	{"::1", "http://[::1]:8080/", nil, coatcheck.Config{}, true},
+	{"::1 without port", "http://[::1]/", nil, coatcheck.Config{}, true},
+	{"a loopback address in IPv6", "http://[::ffff:127.0.0.1]/", nil, coatcheck.Config{}, true},
+	{"a private address", "http://192.168.0.1/", nil, coatcheck.Config{}, false},
+	{"0.0.0.0", "http://0.0.0.0/", nil, coatcheck.Config{}, false},
+	{"a host that begins with localhost", "http://localhost.evil.test/", nil, coatcheck.Config{}, false},
+	{"a host that ends with localhost", "http://notlocalhost/", nil, coatcheck.Config{}, false},
+	{"InsecureHTTP", "http://shop.test/", nil, coatcheck.Config{InsecureHTTP: true}, true},
+}
+
 // TestRule6SecureTransport (F-51): where browsers would send a Secure cookie
 // back, a session starts; elsewhere it is an error that names the remedies,
 // and never a sign-in that is forgotten at once.
 func TestRule6SecureTransport(t *testing.T) {
-	header := func(name, value string) func(*http.Request) {
-		return func(r *http.Request) { r.Header.Set(name, value) }
-	}
-	for _, c := range []struct {
-		name   string
-		url    string
-		edit   func(*http.Request)
-		config coatcheck.Config
-		secure bool
-	}{
-		{"TLS", "https://shop.test/", nil, coatcheck.Config{}, true},
-		{"plain", "http://shop.test/", nil, coatcheck.Config{}, false},
-		{"as httptest makes it", "/", nil, coatcheck.Config{}, false},
-		{"X-Forwarded-Proto", "http://shop.test/", header("X-Forwarded-Proto", "https"), coatcheck.Config{}, true},
-		{"X-Forwarded-Proto of the nearest client", "http://shop.test/", header("X-Forwarded-Proto", "HTTPS, http"), coatcheck.Config{}, true},
-		{"X-Forwarded-Proto http", "http://shop.test/", header("X-Forwarded-Proto", "http, https"), coatcheck.Config{}, false},
-		{"X-Forwarded-Ssl", "http://shop.test/", header("X-Forwarded-Ssl", "on"), coatcheck.Config{}, true},
-		{"X-Forwarded-Ssl off", "http://shop.test/", header("X-Forwarded-Ssl", "off"), coatcheck.Config{}, false},
-		{"Forwarded", "http://shop.test/", header("Forwarded", `for=192.0.2.1; Proto="https"; by=198.51.100.1, proto=http`), coatcheck.Config{}, true},
-		{"Forwarded http", "http://shop.test/", header("Forwarded", "proto=http, proto=https"), coatcheck.Config{}, false},
-		{"Sec-Fetch-Site", "http://shop.test/", header("Sec-Fetch-Site", "same-origin"), coatcheck.Config{}, true},
-		{"Origin https", "http://shop.test/", header("Origin", "https://shop.test"), coatcheck.Config{}, true},
-		{"Origin http", "http://shop.test/", header("Origin", "http://shop.test"), coatcheck.Config{}, false},
-		{"localhost", "http://localhost:8080/", nil, coatcheck.Config{}, true},
-		{"a name under localhost", "http://shop.localhost/", nil, coatcheck.Config{}, true},
-		{"LOCALHOST", "http://LOCALHOST/", nil, coatcheck.Config{}, true},
-		{"127.0.0.1", "http://127.0.0.1:80/", nil, coatcheck.Config{}, true},
-		{"127.9.9.9", "http://127.9.9.9/", nil, coatcheck.Config{}, true},
-		{"::1", "http://[::1]:8080/", nil, coatcheck.Config{}, true},
-		{"::1 without port", "http://[::1]/", nil, coatcheck.Config{}, true},
-		{"a loopback address in IPv6", "http://[::ffff:127.0.0.1]/", nil, coatcheck.Config{}, true},
-		{"a private address", "http://192.168.0.1/", nil, coatcheck.Config{}, false},
-		{"0.0.0.0", "http://0.0.0.0/", nil, coatcheck.Config{}, false},
-		{"a host that begins with localhost", "http://localhost.evil.test/", nil, coatcheck.Config{}, false},
-		{"a host that ends with localhost", "http://notlocalhost/", nil, coatcheck.Config{}, false},
-		{"InsecureHTTP", "http://shop.test/", nil, coatcheck.Config{InsecureHTTP: true}, true},
-	} {
+	for _, c := range transports {
 		for what, act := range map[string]handler{
 			"sign-in": func(_ http.ResponseWriter, r *http.Request, s *coatcheck.Session) error {
 				return s.SignIn(r.Context(), "alice")
@@ -121,6 +126,68 @@ func TestRule6AReadNeedsNoSecureTransport(t *testing.T) {
 	}
 }
 
+// tokens are what a forger may know or make his own from.
+type tokens struct {
+	good, bob string // of alice and of bob, who are signed in
+	visit     string // of an anonymous session
+	ended     string // of a session that was ended
+	replaced  string // from before a re-authentication
+	foreign   string // of another manager on the same store
+}
+
+// forgery is a request's Cookie header and what comes of it.
+type forgery struct {
+	name    string
+	headers []string
+	status  int
+	user    string
+	kind    coatcheck.Kind
+	reason  coatcheck.Reason
+}
+
+func forgeries(k tokens) []forgery {
+	const forged, duplicate, none = coatcheck.KindForgedToken, coatcheck.KindDuplicateCookie, coatcheck.Kind("")
+	id := func(value string) string { return signedInCookie + "=" + value }
+	another := byte('A') // than the one that is there
+	if k.good[24] == another {
+		another = 'B'
+	}
+	return []forgery{
+		{"one's own", []string{id(k.good)}, 200, "alice", none, ""},
+		{"among 500 others", []string{strings.Repeat("a=1; ", 500) + id(k.good)}, 200, "alice", none, ""},
+		{"empty", []string{id("")}, 200, "", none, ""},
+		{"forged whole", []string{id(strings.Repeat("A", 64))}, 200, "", forged, coatcheck.ReasonUnknown},
+		{"id without its secret", []string{id(k.good[:22] + strings.Repeat("A", 42))}, 200, "", forged, coatcheck.ReasonWrongSecret},
+		{"id alone", []string{id(k.good[:22])}, 200, "", forged, coatcheck.ReasonMalformed},
+		{"another's secret", []string{id(k.good[:22] + k.bob[22:])}, 200, "", forged, coatcheck.ReasonWrongSecret},
+		{"a bit of its family changed", []string{id(k.good[:24] + string(another) + k.good[25:])}, 200, "", forged, coatcheck.ReasonWrongSecret},
+		{"cut by one", []string{id(k.good[:63])}, 200, "", forged, coatcheck.ReasonMalformed},
+		{"one too long", []string{id(k.good + "A")}, 200, "", forged, coatcheck.ReasonMalformed},
+		{"a megabyte", []string{id(strings.Repeat("A", 1<<20))}, 200, "", forged, coatcheck.ReasonMalformed},
+		{"padded", []string{id(k.good + "==")}, 200, "", forged, coatcheck.ReasonMalformed},
+		{"another alphabet", []string{id(strings.Repeat("+", 64))}, 200, "", forged, coatcheck.ReasonMalformed},
+		{"quoted", []string{id(`"` + k.good + `"`)}, 200, "", forged, coatcheck.ReasonMalformed},
+		{"of the other manager", []string{id(k.foreign)}, 200, "", forged, coatcheck.ReasonWrongSecret},
+		{"in the other kind's cookie", []string{visitCookie + "=" + k.good}, 200, "", forged, coatcheck.ReasonWrongSecret},
+		{"an anonymous token as a sign-in", []string{id(k.visit)}, 200, "", forged, coatcheck.ReasonWrongSecret},
+		{"of a session that was ended", []string{id(k.ended)}, 200, "", forged, coatcheck.ReasonUnknown},
+		{"from before the re-authentication", []string{id(k.replaced)}, 200, "", forged, coatcheck.ReasonReplaced},
+		{"twice the same", []string{id(k.good) + "; " + id(k.good)}, 400, "", duplicate, ""},
+		{"tossed before one's own", []string{id(k.bob) + "; " + id(k.good)}, 400, "", duplicate, ""},
+		{"tossed after one's own", []string{id(k.good), id(k.bob)}, 400, "", duplicate, ""},
+		{"a tossed k.visit beside a sign-in", []string{visitCookie + "=a; " + id(k.good) + "; " + visitCookie + "=b"}, 400, "", duplicate, ""},
+		{"5,000 cookies", []string{strings.Repeat("a=1; ", 5000) + id(k.good)}, 431, "", duplicate, ""},
+		{"5,000 lines", append(slices.Repeat([]string{"a=1"}, 5000), id(k.good)), 431, "", duplicate, ""},
+		{"another case, before", []string{"__host-id=" + k.bob + "; " + id(k.good)}, 200, "alice", none, ""},
+		{"another case, after", []string{id(k.good) + "; __HOST-ID=" + k.bob}, 200, "alice", none, ""},
+		{"another case alone", []string{"__host-id=" + k.good}, 200, "", none, ""},
+		{"nameless", []string{"=" + id(k.good)}, 200, "", none, ""},
+		{"a space before the equals sign", []string{signedInCookie + " =" + k.good}, 200, "", none, ""},
+		{"white space that is not ASCII", []string{"\u2000" + id(k.good), "\u00a0" + id(k.bob)}, 200, "", none, ""},
+		{"without its prefix", []string{"id=" + k.good + "; __Secure-id=" + k.good}, 200, "", none, ""},
+	}
+}
+
 // TestRule6NoTokenButOnesOwnIsAdopted (F-30, F-34, F-62, F-67): whatever else a
 // Cookie header holds opens nothing, costs the store no write, sets no cookie
 // and raises its event.
@@ -129,68 +196,23 @@ func TestRule6NoTokenButOnesOwnIsAdopted(t *testing.T) {
 	site := coatchecktest.New(t, coatcheck.Config{Store: st, Logger: silent}, page(whoami))
 	other := coatchecktest.New(t, coatcheck.Config{Store: st, Name: "other"}, page(whoami))
 
-	good := cookieOf(site.SignedIn("alice"), signedInCookie)
-	bob := cookieOf(site.SignedIn("bob"), signedInCookie)
+	var k tokens
+	k.good = cookieOf(site.SignedIn("alice"), signedInCookie)
+	k.bob = cookieOf(site.SignedIn("bob"), signedInCookie)
 	visitor := site.Visitor()
 	coatchecktest.Put(visitor, textKey, "hello")
-	visit := cookieOf(visitor, visitCookie)
-	ended := cookieOf(site.SignedIn("carol"), signedInCookie)
+	k.visit = cookieOf(visitor, visitCookie)
+	k.ended = cookieOf(site.SignedIn("carol"), signedInCookie)
 	if _, err := site.Manager().EndSubject(t.Context(), "carol"); err != nil {
 		t.Fatal(err)
 	}
 	dave := site.SignedIn("dave")
-	replaced := cookieOf(dave, signedInCookie)
+	k.replaced = cookieOf(dave, signedInCookie)
 	dave.Session(func(s *coatcheck.Session) error { return s.Reauthenticate(t.Context()) })
-	foreign := cookieOf(other.SignedIn("alice"), "__Host-other")
+	k.foreign = cookieOf(other.SignedIn("alice"), "__Host-other")
 	site.Advance(time.Minute) // what is replaced is no longer merely late
 
-	const forged, duplicate, none = coatcheck.KindForgedToken, coatcheck.KindDuplicateCookie, coatcheck.Kind("")
-	id := func(value string) string { return signedInCookie + "=" + value }
-	flipped := []byte(good)
-	if flipped[24]++; flipped[24] < 'A' || flipped[24] > 'Z' {
-		flipped[24] = 'A' // another letter of the alphabet
-	}
-	for _, c := range []struct {
-		name    string
-		headers []string
-		status  int
-		user    string
-		kind    coatcheck.Kind
-		reason  coatcheck.Reason
-	}{
-		{"one's own", []string{id(good)}, 200, "alice", none, ""},
-		{"among 500 others", []string{strings.Repeat("a=1; ", 500) + id(good)}, 200, "alice", none, ""},
-		{"empty", []string{id("")}, 200, "", none, ""},
-		{"forged whole", []string{id(strings.Repeat("A", 64))}, 200, "", forged, coatcheck.ReasonUnknown},
-		{"id without its secret", []string{id(good[:22] + strings.Repeat("A", 42))}, 200, "", forged, coatcheck.ReasonWrongSecret},
-		{"id alone", []string{id(good[:22])}, 200, "", forged, coatcheck.ReasonMalformed},
-		{"another's secret", []string{id(good[:22] + bob[22:])}, 200, "", forged, coatcheck.ReasonWrongSecret},
-		{"a bit of its family changed", []string{id(string(flipped))}, 200, "", forged, coatcheck.ReasonWrongSecret},
-		{"cut by one", []string{id(good[:63])}, 200, "", forged, coatcheck.ReasonMalformed},
-		{"one too long", []string{id(good + "A")}, 200, "", forged, coatcheck.ReasonMalformed},
-		{"a megabyte", []string{id(strings.Repeat("A", 1<<20))}, 200, "", forged, coatcheck.ReasonMalformed},
-		{"padded", []string{id(good + "==")}, 200, "", forged, coatcheck.ReasonMalformed},
-		{"another alphabet", []string{id(strings.Repeat("+", 64))}, 200, "", forged, coatcheck.ReasonMalformed},
-		{"quoted", []string{id(`"` + good + `"`)}, 200, "", forged, coatcheck.ReasonMalformed},
-		{"of the other manager", []string{id(foreign)}, 200, "", forged, coatcheck.ReasonWrongSecret},
-		{"in the other kind's cookie", []string{visitCookie + "=" + good}, 200, "", forged, coatcheck.ReasonWrongSecret},
-		{"an anonymous token as a sign-in", []string{id(visit)}, 200, "", forged, coatcheck.ReasonWrongSecret},
-		{"of a session that was ended", []string{id(ended)}, 200, "", forged, coatcheck.ReasonUnknown},
-		{"from before the re-authentication", []string{id(replaced)}, 200, "", forged, coatcheck.ReasonReplaced},
-		{"twice the same", []string{id(good) + "; " + id(good)}, 400, "", duplicate, ""},
-		{"tossed before one's own", []string{id(bob) + "; " + id(good)}, 400, "", duplicate, ""},
-		{"tossed after one's own", []string{id(good), id(bob)}, 400, "", duplicate, ""},
-		{"a tossed visit beside a sign-in", []string{visitCookie + "=a; " + id(good) + "; " + visitCookie + "=b"}, 400, "", duplicate, ""},
-		{"5,000 cookies", []string{strings.Repeat("a=1; ", 5000) + id(good)}, 431, "", duplicate, ""},
-		{"5,000 lines", append(slices.Repeat([]string{"a=1"}, 5000), id(good)), 431, "", duplicate, ""},
-		{"another case, before", []string{"__host-id=" + bob + "; " + id(good)}, 200, "alice", none, ""},
-		{"another case, after", []string{id(good) + "; __HOST-ID=" + bob}, 200, "alice", none, ""},
-		{"another case alone", []string{"__host-id=" + good}, 200, "", none, ""},
-		{"nameless", []string{"=" + id(good)}, 200, "", none, ""},
-		{"a space before the equals sign", []string{signedInCookie + " =" + good}, 200, "", none, ""},
-		{"white space that is not ASCII", []string{"\u2000" + id(good), "\u00a0" + id(bob)}, 200, "", none, ""},
-		{"without its prefix", []string{"id=" + good + "; __Secure-id=" + good}, 200, "", none, ""},
-	} {
+	for _, c := range forgeries(k) {
 		t.Run(c.name, func(t *testing.T) {
 			wrote, events := writes(calls), len(site.Events())
 			r := httptest.NewRequest("GET", "https://example.com/", nil)
@@ -208,9 +230,9 @@ func TestRule6NoTokenButOnesOwnIsAdopted(t *testing.T) {
 			}
 			raised := site.Events()[events:]
 			switch {
-			case c.kind == none && len(raised) > 0, c.kind != none && len(raised) != 1:
+			case c.kind == "" && len(raised) > 0, c.kind != "" && len(raised) != 1:
 				t.Errorf("events: %v, want %q", raised, c.kind)
-			case c.kind != none && (raised[0].Kind != c.kind || raised[0].Reason != c.reason):
+			case c.kind != "" && (raised[0].Kind != c.kind || raised[0].Reason != c.reason):
 				t.Errorf("event: %+v, want %q, %q", raised[0], c.kind, c.reason)
 			}
 		})

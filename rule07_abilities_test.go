@@ -60,192 +60,272 @@ type unwrapping struct {
 
 func (w unwrapping) Unwrap() http.ResponseWriter { return w.inner }
 
-// writersOfAllAbilities are 32 writers: bit 0 flushes, 1 hijacks, 2 reads from,
-// 3 writes strings, 4 pushes.
-func writersOfAllAbilities(calls *[]string) [32]http.ResponseWriter {
-	type W = *plainWriter
-	type F = canFlush
-	type H = canHijack
-	type R = canReadFrom
-	type S = canWriteText
-	type P = canPush
-	w, f, h, r, s, p := &plainWriter{http.Header{}, calls}, F{calls}, H{calls}, R{calls}, S{calls}, P{calls}
-	return [32]http.ResponseWriter{
-		struct{ W }{w},
-		struct {
+// The letters stand for the writer, Flusher, Hijacker, ReaderFrom, StringWriter
+// and Pusher.
+type (
+	W = *plainWriter
+	F = canFlush
+	H = canHijack
+	R = canReadFrom
+	S = canWriteText
+	P = canPush
+)
+
+// abilities are all that a writer may have.
+type abilities struct {
+	W
+	F
+	H
+	R
+	S
+	P
+}
+
+// writerWith returns a writer with some of them: bit 0 flushes, 1 hijacks, 2
+// reads from, 3 writes strings, 4 pushes.
+func writerWith(bits int, calls *[]string) http.ResponseWriter {
+	return writersOfAllAbilities[bits](abilities{&plainWriter{http.Header{}, calls}, F{calls}, H{calls}, R{calls}, S{calls}, P{calls}})
+}
+
+var writersOfAllAbilities = [32]func(abilities) http.ResponseWriter{
+	func(w abilities) http.ResponseWriter {
+		return struct{ W }{w.W}
+	},
+	func(w abilities) http.ResponseWriter {
+		return struct {
 			W
 			F
-		}{w, f},
-		struct {
+		}{w.W, w.F}
+	},
+	func(w abilities) http.ResponseWriter {
+		return struct {
 			W
 			H
-		}{w, h},
-		struct {
-			W
-			F
-			H
-		}{w, f, h},
-		struct {
-			W
-			R
-		}{w, r},
-		struct {
-			W
-			F
-			R
-		}{w, f, r},
-		struct {
-			W
-			H
-			R
-		}{w, h, r},
-		struct {
-			W
-			F
-			H
-			R
-		}{w, f, h, r},
-		struct {
-			W
-			S
-		}{w, s},
-		struct {
-			W
-			F
-			S
-		}{w, f, s},
-		struct {
-			W
-			H
-			S
-		}{w, h, s},
-		struct {
+		}{w.W, w.H}
+	},
+	func(w abilities) http.ResponseWriter {
+		return struct {
 			W
 			F
 			H
-			S
-		}{w, f, h, s},
-		struct {
+		}{w.W, w.F, w.H}
+	},
+	func(w abilities) http.ResponseWriter {
+		return struct {
 			W
 			R
-			S
-		}{w, r, s},
-		struct {
+		}{w.W, w.R}
+	},
+	func(w abilities) http.ResponseWriter {
+		return struct {
 			W
 			F
 			R
-			S
-		}{w, f, r, s},
-		struct {
+		}{w.W, w.F, w.R}
+	},
+	func(w abilities) http.ResponseWriter {
+		return struct {
 			W
 			H
 			R
-			S
-		}{w, h, r, s},
-		struct {
+		}{w.W, w.H, w.R}
+	},
+	func(w abilities) http.ResponseWriter {
+		return struct {
 			W
 			F
 			H
 			R
-			S
-		}{w, f, h, r, s},
-		struct {
-			W
-			P
-		}{w, p},
-		struct {
-			W
-			F
-			P
-		}{w, f, p},
-		struct {
-			W
-			H
-			P
-		}{w, h, p},
-		struct {
-			W
-			F
-			H
-			P
-		}{w, f, h, p},
-		struct {
-			W
-			R
-			P
-		}{w, r, p},
-		struct {
-			W
-			F
-			R
-			P
-		}{w, f, r, p},
-		struct {
-			W
-			H
-			R
-			P
-		}{w, h, r, p},
-		struct {
-			W
-			F
-			H
-			R
-			P
-		}{w, f, h, r, p},
-		struct {
+		}{w.W, w.F, w.H, w.R}
+	},
+	func(w abilities) http.ResponseWriter {
+		return struct {
 			W
 			S
-			P
-		}{w, s, p},
-		struct {
+		}{w.W, w.S}
+	},
+	func(w abilities) http.ResponseWriter {
+		return struct {
 			W
 			F
 			S
-			P
-		}{w, f, s, p},
-		struct {
+		}{w.W, w.F, w.S}
+	},
+	func(w abilities) http.ResponseWriter {
+		return struct {
 			W
 			H
 			S
-			P
-		}{w, h, s, p},
-		struct {
+		}{w.W, w.H, w.S}
+	},
+	func(w abilities) http.ResponseWriter {
+		return struct {
 			W
 			F
 			H
 			S
-			P
-		}{w, f, h, s, p},
-		struct {
+		}{w.W, w.F, w.H, w.S}
+	},
+	func(w abilities) http.ResponseWriter {
+		return struct {
 			W
 			R
 			S
-			P
-		}{w, r, s, p},
-		struct {
+		}{w.W, w.R, w.S}
+	},
+	func(w abilities) http.ResponseWriter {
+		return struct {
 			W
 			F
 			R
 			S
-			P
-		}{w, f, r, s, p},
-		struct {
+		}{w.W, w.F, w.R, w.S}
+	},
+	func(w abilities) http.ResponseWriter {
+		return struct {
 			W
 			H
 			R
 			S
-			P
-		}{w, h, r, s, p},
-		struct {
+		}{w.W, w.H, w.R, w.S}
+	},
+	func(w abilities) http.ResponseWriter {
+		return struct {
 			W
 			F
 			H
 			R
 			S
+		}{w.W, w.F, w.H, w.R, w.S}
+	},
+	func(w abilities) http.ResponseWriter {
+		return struct {
+			W
 			P
-		}{w, f, h, r, s, p},
-	}
+		}{w.W, w.P}
+	},
+	func(w abilities) http.ResponseWriter {
+		return struct {
+			W
+			F
+			P
+		}{w.W, w.F, w.P}
+	},
+	func(w abilities) http.ResponseWriter {
+		return struct {
+			W
+			H
+			P
+		}{w.W, w.H, w.P}
+	},
+	func(w abilities) http.ResponseWriter {
+		return struct {
+			W
+			F
+			H
+			P
+		}{w.W, w.F, w.H, w.P}
+	},
+	func(w abilities) http.ResponseWriter {
+		return struct {
+			W
+			R
+			P
+		}{w.W, w.R, w.P}
+	},
+	func(w abilities) http.ResponseWriter {
+		return struct {
+			W
+			F
+			R
+			P
+		}{w.W, w.F, w.R, w.P}
+	},
+	func(w abilities) http.ResponseWriter {
+		return struct {
+			W
+			H
+			R
+			P
+		}{w.W, w.H, w.R, w.P}
+	},
+	func(w abilities) http.ResponseWriter {
+		return struct {
+			W
+			F
+			H
+			R
+			P
+		}{w.W, w.F, w.H, w.R, w.P}
+	},
+	func(w abilities) http.ResponseWriter {
+		return struct {
+			W
+			S
+			P
+		}{w.W, w.S, w.P}
+	},
+	func(w abilities) http.ResponseWriter {
+		return struct {
+			W
+			F
+			S
+			P
+		}{w.W, w.F, w.S, w.P}
+	},
+	func(w abilities) http.ResponseWriter {
+		return struct {
+			W
+			H
+			S
+			P
+		}{w.W, w.H, w.S, w.P}
+	},
+	func(w abilities) http.ResponseWriter {
+		return struct {
+			W
+			F
+			H
+			S
+			P
+		}{w.W, w.F, w.H, w.S, w.P}
+	},
+	func(w abilities) http.ResponseWriter {
+		return struct {
+			W
+			R
+			S
+			P
+		}{w.W, w.R, w.S, w.P}
+	},
+	func(w abilities) http.ResponseWriter {
+		return struct {
+			W
+			F
+			R
+			S
+			P
+		}{w.W, w.F, w.R, w.S, w.P}
+	},
+	func(w abilities) http.ResponseWriter {
+		return struct {
+			W
+			H
+			R
+			S
+			P
+		}{w.W, w.H, w.R, w.S, w.P}
+	},
+	func(w abilities) http.ResponseWriter {
+		return struct {
+			W
+			F
+			H
+			R
+			S
+			P
+		}{w.W, w.F, w.H, w.R, w.S, w.P}
+	},
 }
 
 // TestRule7TheWriterHasExactlyTheAbilitiesOfTheServers, each of which reaches
@@ -294,7 +374,7 @@ func TestRule7TheWriterHasExactlyTheAbilitiesOfTheServers(t *testing.T) {
 			},
 		} {
 			var calls []string
-			server := writersOfAllAbilities(&calls)[bits]
+			server := writerWith(bits, &calls)
 			want := bits>>slices.Index([]string{"Flush", "Hijack", "ReadFrom", "WriteString", "Push"}, ability)&1 == 1
 			sessions.HandlerFunc(func(w http.ResponseWriter, _ *http.Request, s *coatcheck.Session) error {
 				if err := textKey.Set(s, "hello"); err != nil {
@@ -325,7 +405,7 @@ func TestRule7FlushErrorIsAlwaysThere(t *testing.T) {
 	}
 	for bits, want := range map[int]error{0: http.ErrNotSupported, 1: nil} {
 		var calls []string
-		server := writersOfAllAbilities(&calls)[bits]
+		server := writerWith(bits, &calls)
 		sessions.HandlerFunc(func(w http.ResponseWriter, _ *http.Request, s *coatcheck.Session) error {
 			if err := textKey.Set(s, "hello"); err != nil {
 				t.Error(err)
@@ -347,9 +427,8 @@ func TestRule7HijackIsFoundDownTheUnwrapChain(t *testing.T) {
 		t.Fatal(err)
 	}
 	var calls []string
-	all := writersOfAllAbilities(&calls)
 	for bits, want := range map[int]bool{0: false, 2: true} {
-		server := unwrapping{all[0], unwrapping{all[0], all[bits]}}
+		server := unwrapping{writerWith(0, &calls), unwrapping{writerWith(0, &calls), writerWith(bits, &calls)}}
 		sessions.HandlerFunc(func(w http.ResponseWriter, _ *http.Request, s *coatcheck.Session) error {
 			h, ok := w.(http.Hijacker)
 			if ok != want {
