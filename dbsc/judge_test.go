@@ -1,6 +1,7 @@
 package dbsc_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -162,5 +163,19 @@ func TestHeadersAreReadBareAndQuoted(t *testing.T) {
 	b := dbsc.Bound{Challenge: filled(0xff)}
 	if got, want := b.ChallengeHeader("s-1"), `"__________________________________________8";id="s-1"`; got != want {
 		t.Errorf("the challenge is sent as %s, want %s", got, want)
+	}
+}
+
+func TestADamagedKeyIsAnErrorAndNoPanic(t *testing.T) {
+	c, d := defaults(), newDevice(t, dbsc.ES256)
+	s, _ := bound(t, c, d)
+	for _, key := range []dbsc.Key{
+		{}, {Algorithm: dbsc.ES256}, {Algorithm: dbsc.ES256, Public: bytes.Repeat([]byte{4}, 65)}, {Algorithm: dbsc.RS256}, {Algorithm: dbsc.RS256, Public: bytes.Repeat([]byte{1}, 65)},
+	} {
+		s.Bound.Key = key
+		d.algorithm = key.Algorithm
+		if _, _, err := c.Refresh(s, d.proof(t, s.Bound.OpenChallenge(), false), noon); !errors.Is(err, dbsc.ErrProof) {
+			t.Errorf("the key %v: %v, want ErrProof", key, err)
+		}
 	}
 }
