@@ -346,6 +346,38 @@ func TestRule2RefusedSignInLeavesData(t *testing.T) {
 	})
 }
 
+// So does a re-authentication that is refused, although it was to drop the data.
+func TestRule2RefusedReauthenticationLeavesData(t *testing.T) {
+	everyStore(t, func(t *testing.T, open func() store.Store) {
+		srv := newServer(t, open())
+		b := srv.signedIn("alice")
+		b.must(write("kept"))
+		srv.clock.advance(2 * time.Minute)
+		previous := b.stolen()
+		b.must(rotate)
+		previous.must(func(_ *exchange, s *coatcheck.Session) error {
+			if err := add(s, "gathered"); err != nil {
+				return err
+			}
+			if err := s.Reauthenticate(ctx, coatcheck.DropData()); !errors.Is(err, coatcheck.ErrStale) {
+				t.Errorf("Reauthenticate returned %v, want ErrStale", err)
+			}
+			if text, _ := textKey.Get(s); text != "kept" {
+				t.Errorf("after it the session holds %q", text)
+			}
+			return otherKey.Set(s, "please try again")
+		})
+		b.wantText("kept")
+		b.wantItems("gathered")
+		b.must(func(_ *exchange, s *coatcheck.Session) error {
+			return s.Reauthenticate(ctx, coatcheck.DropData())
+		})
+		if keys := b.look().Keys(); len(keys) != 0 {
+			t.Errorf("the data was to be dropped, and %v is left", keys)
+		}
+	})
+}
+
 // A store that conflicts for ever is given up, and nothing is stored.
 func TestRule2EndlessConflictIsGivenUp(t *testing.T) {
 	everyStore(t, func(t *testing.T, open func() store.Store) {

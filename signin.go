@@ -154,9 +154,7 @@ func (s *Session) signIn(ctx context.Context, subject string, o signIn) error {
 		s.gathered = gathered{}
 	}
 	if err := s.replace(ctx, &n, carries); err != nil {
-		// The visitor keeps the session that there was, with what is gathered.
-		s.gathered = was
-		s.behind = s.unsealed && s.is == holds
+		s.restore(was) // the visitor keeps the session that there was
 		return err
 	}
 	s.offer = offer
@@ -282,6 +280,10 @@ func (s *Session) Reauthenticate(ctx context.Context, options ...SignInOption) e
 		return err
 	}
 	return s.act(ctx, func(ctx context.Context) error {
+		if err := s.unseal(); err != nil {
+			return err
+		}
+		was := s.gathered
 		if o.dropData && s.signedIn() {
 			if err := s.dropAll(); err != nil {
 				return err
@@ -296,11 +298,20 @@ func (s *Session) Reauthenticate(ctx context.Context, options ...SignInOption) e
 			_, absolute := m.limits(n.head.Lifetime)
 			n.record.Absolute = now.Add(absolute)
 		})
-		if err == nil {
-			m.emit(s.event(KindReauthenticated, Event{ID: s.record.ID, Subject: s.subject()}))
+		if err != nil {
+			s.restore(was)
+			return err
 		}
-		return err
+		m.emit(s.event(KindReauthenticated, Event{ID: s.record.ID, Subject: s.subject()}))
+		return nil
 	})
+}
+
+// restore takes back what was gathered before something failed. A newer record
+// may have been loaded since.
+func (s *Session) restore(was gathered) {
+	s.gathered = was
+	s.behind = s.unsealed && s.is == holds
 }
 
 // dropAll gathers the removal of every value.
