@@ -93,6 +93,7 @@ func (v *interleaving) redundant(i int) bool {
 // Three requests of one browser, in every order in which they can begin, be
 // served and be answered.
 func TestModelExhaustively(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name   string
 		before modelDeed

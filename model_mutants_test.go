@@ -30,6 +30,7 @@ func (m mutant) settings() func(*coatcheck.Config) {
 
 // The model can fail: for each of its properties something broken is noticed.
 func TestModelNoticesWhatIsBroken(t *testing.T) {
+	t.Parallel()
 	const most = 1000 // runs, by when it must have been noticed
 	for _, m := range mutants {
 		t.Run(m.name, func(t *testing.T) {

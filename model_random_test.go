@@ -169,6 +169,7 @@ func fromEnvironment(t *testing.T, name string) (n uint64, found bool) {
 // library agree. A seed that fails is printed; it fails again alone with
 // COATCHECK_MODEL_SEED set to it. COATCHECK_MODEL_RUNS=10000 looks further.
 func TestModelRandomly(t *testing.T) {
+	t.Parallel()
 	runs, found := fromEnvironment(t, modelRuns)
 	if !found {
 		runs = 60
