@@ -212,6 +212,9 @@ func connectTo(t *target, opts *Options) rueidis.ClientOption {
 		ClientName:       "coatcheck",
 		ConnWriteTimeout: answerTimeout,
 		DisableCache:     true,
+		// The defaults are half a megabyte each, too much for many primaries.
+		ReadBufferEachConn:  64 << 10,
+		WriteBufferEachConn: 64 << 10,
 		// Waiting for replicas takes a connection for itself.
 		BlockingPoolSize:    64,
 		BlockingPoolCleanup: time.Minute,

@@ -238,6 +238,7 @@ func (p *primary) connect() {
 	option.ClientTrackingOptions = []string{} // whatever is read is told of when it changes
 	option.PipelineMultiplex = -1             // one connection, so that answers and news come in order
 	option.OnInvalidations = p.changed
+	option.ConnWriteTimeout = followTimeout
 	option.DialCtxFn = func(ctx context.Context, address string, dialer *net.Dialer, config *tls.Config) (net.Conn, error) {
 		p.dials.Add(1)
 		return dial(ctx, address, dialer, config)
@@ -301,6 +302,10 @@ func (p *primary) changed(keys []rueidis.RedisMessage) {
 	}
 }
 
+// followTimeout is when a connection is given up on which no answers come; its
+// copies have ended before. What was asked over it is then asked once more.
+const followTimeout = 2 * time.Second
+
 var errNotFollowed = errors.New("redisstore: no connection to read over")
 
 // read reads a record over the connection that its changes are told on, and
@@ -311,10 +316,8 @@ func (p *primary) read(ctx context.Context, id store.ID) (string, error) {
 		return "", errNotFollowed
 	}
 	s := p.store
-	limited, cancel := context.WithTimeout(ctx, s.opts.MaxStale)
-	defer cancel()
 	round := s.copies.round(id)
-	stored, err := (*client).Do(limited, (*client).B().Get().Key(s.keys.record(id)).Build()).ToString()
+	stored, err := (*client).Do(ctx, (*client).B().Get().Key(s.keys.record(id)).Build()).ToString()
 	if p.dials.Load() != l.dial || err != nil && !rueidis.IsRedisNil(err) && ctx.Err() == nil {
 		s.primaries.wake.ring()
 		return "", errNotFollowed

@@ -132,9 +132,13 @@ func (s *Store) remove(ctx context.Context, name string, ids []store.ID, deadAt 
 	var errs []error
 	for i, result := range s.runAll(ctx, name, calls) {
 		s.forget(groups[i]...)
-		states, err := result.answer.AsIntSlice()
-		if err = errors.Join(result.err, err); result.err != nil || err != nil || len(states) != len(groups[i]) {
+		if result.err != nil {
 			errs = append(errs, result.err)
+			continue
+		}
+		states, err := result.answer.AsIntSlice()
+		if err != nil || len(states) != len(groups[i]) {
+			errs = append(errs, fmt.Errorf("redisstore: %s: the server answered something else than was asked for: %w", name, errors.Join(err, errForeign)))
 			continue
 		}
 		for j, state := range states {
