@@ -34,6 +34,7 @@ type tour struct {
 	*tab
 	folder string
 	pages  int
+	wrong  map[string][]string // what is wrong, and in which pictures
 }
 
 // look inspects the page at which the tab is, in each width, light and dark,
@@ -49,10 +50,11 @@ func (b *tour) look(name string) {
 			call(b.tab, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
 				{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"},
 			}})
+			where := fmt.Sprintf("%02d-%s-%s-%s", b.pages, name, screen.name, scheme)
 			for _, wrong := range eval[[]string](b.tab, inspection) {
-				b.t.Errorf("%s, %s, %s: %s", name, screen.name, scheme, wrong)
+				b.wrong[wrong] = append(b.wrong[wrong], where)
 			}
-			b.picture(fmt.Sprintf("%02d-%s-%s-%s.png", b.pages, name, screen.name, scheme))
+			b.picture(where + ".png")
 		}
 	}
 	call(b.tab, emulation.ClearDeviceMetricsOverride, chromedp.Void{})
@@ -120,7 +122,7 @@ func (c *complaints) check(t *testing.T) {
 func TestEveryPageIsWhole(t *testing.T) {
 	s := openSite(t, opening{})
 	c := openChromium(t, s)
-	b := &tour{tab: c.tab(t), folder: picturesFolder(t)}
+	b := &tour{tab: c.tab(t), folder: picturesFolder(t), wrong: map[string][]string{}}
 	heard := hear(b.tab)
 	visit := func(path, name string) { t.Helper(); b.open(s.shop(path)); b.look(name) }
 
@@ -179,6 +181,9 @@ func TestEveryPageIsWhole(t *testing.T) {
 	visit("/admin", "admin")
 	visit("/admin?subject=alice", "admin-alice")
 	heard.check(t)
+	for wrong, where := range b.wrong {
+		t.Errorf("%s, in %s and %d more", wrong, where[0], len(where)-1)
+	}
 	t.Logf("%d pages, pictures in %s", b.pages, b.folder)
 }
 

@@ -19,6 +19,10 @@
   if (!document.title) wrong.push("the page has no title");
   if (document.querySelectorAll("main").length !== 1) wrong.push("the page has no main part");
 
+  // It has nothing to be alarmed about.
+  const banner = document.querySelector(".banner");
+  if (!banner.hidden) wrong.push("the page says: " + banner.textContent);
+
   // Every page has sign-out, to whom it concerns.
   const signedIn = document.querySelector(".person .name") !== null;
   const signOut = document.querySelector(".person form[action=\"/sign-out\"] button");
