@@ -45,10 +45,6 @@ func (s *Session) writeCookies(h http.Header) {
 		if line == "" {
 			continue
 		}
-		if len(h["Set-Cookie"]) == 0 {
-			h["Set-Cookie"] = s.setLines[which : which+1 : which+1]
-			continue
-		}
 		name := s.manager.names[which] + "="
 		kept := make([]string, 0, 1+len(h["Set-Cookie"]))
 		for _, other := range h["Set-Cookie"] {

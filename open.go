@@ -38,56 +38,60 @@ const (
 	ended
 )
 
-// opened is what a request found of its session, and what it has gathered.
+// opened is what remains of a session that was asked for when its request is
+// over: how it stood, and what the server may still read.
 type opened struct {
-	err     error // why it could not be opened
-	is      standing
+	err  error // why it could not be opened
+	is   standing
+	lent [2]string // values of Vary and Cache-Control, lent to the header
+	*held
+}
+
+// held is what a request holds of its session while it lasts: what it presented,
+// what was loaded, and what it has gathered. It is large, so its memory is used
+// again for other requests: see release.
+type held struct {
 	token   secret.Token
 	earlier bool // token has the previous secret, not the current
 	drew    bool // token was drawn by this request: no browser has it yet
 	// presented is when the token that the request came with was found good.
 	presented time.Time
 	ticket    string // the short-lived cookie of a bound session, as presented
-	*loaded
+
+	record  store.Record
+	head    head.Head // lends from record.Head
+	binding dbsc.State
+	// What record.Head and record.Data were read into.
+	headSpace, dataSpace []byte
 
 	unsealed  bool
 	sealError error
 	key       secret.DataKey
-
 	gathered
 
 	// For the response:
 	failed   error // why it is that of an error page
 	setLines [cookieCount]string
-	lent     [2]string   // values of Vary and Cache-Control, lent to the header
 	offer    dbsc.Secret // challenge of a registration to be offered
 }
 
-// loaded is a session as it is stored: what is large, and read from the store
-// for every request that asks. Its memory is used again for other requests.
-// Nothing that is decided about a request is kept here, and its session forgets
-// it before it goes to another: see release.
-type loaded struct {
-	record  store.Record
-	head    head.Head // lends from record.Head
-	binding dbsc.State
+var heldPool = sync.Pool{New: func() any { return new(held) }}
 
-	headSpace, dataSpace []byte // what record.Head and record.Data are read into
-}
-
-var loadedPool = sync.Pool{New: func() any { return new(loaded) }}
+// nothingHeld is what a session holds that is over. It is never written to.
+var nothingHeld held
 
 // release gives the memory back, wiped, unless a goroutine that has outlived
-// its handler is in a method of the session and may read it. mu is held.
+// its handler is in a method of the session. Whoever asks later finds the
+// session closed, and in any case nothing. mu is held.
 func (s *Session) release() {
 	if s.opened == nil || s.outsiders > 0 || !s.storing.TryLock() {
 		return
 	}
-	l := s.loaded
-	s.loaded = nil
+	h := s.held
+	s.held = &nothingHeld
 	s.storing.Unlock()
-	*l = loaded{headSpace: l.headSpace[:0], dataSpace: l.dataSpace[:0]}
-	loadedPool.Put(l)
+	*h = held{headSpace: h.headSpace[:0], dataSpace: h.dataSpace[:0]}
+	heldPool.Put(h)
 }
 
 func (s *Session) standing() standing {
@@ -107,7 +111,7 @@ func (s *Session) open() error {
 	if s.closed {
 		return ErrCommitted
 	}
-	s.opened = &opened{loaded: loadedPool.Get().(*loaded)}
+	s.opened = &opened{held: heldPool.Get().(*held)}
 	s.err = s.find()
 	return s.err
 }

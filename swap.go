@@ -190,7 +190,7 @@ func (s *Session) reopen(ctx context.Context) error {
 // was superseded, ErrEnded if it is gone.
 func (s *Session) newest(ctx context.Context) (*opened, error) {
 	m := s.manager
-	newer := &Session{manager: m, opened: &opened{token: s.token, ticket: s.ticket, loaded: new(loaded)}}
+	newer := &Session{manager: m, opened: &opened{held: &held{token: s.token, ticket: s.ticket}}}
 	err := m.load(ctx, s.token.ID, &newer.record, store.Fresh)
 	if errors.Is(err, store.ErrNotFound) {
 		s.is = ended

@@ -125,7 +125,7 @@ func (s *Session) look(ctx context.Context) (over Reason, next time.Duration) {
 		s.mu.Unlock()
 		return ReasonSignOut, 0
 	}
-	probe := &Session{manager: m, opened: &opened{token: s.token, ticket: s.ticket, loaded: new(loaded)}}
+	probe := &Session{manager: m, opened: &opened{held: &held{token: s.token, ticket: s.ticket}}}
 	s.mu.Unlock()
 	err := m.load(ctx, probe.token.ID, &probe.record, store.Fresh)
 	if errors.Is(err, store.ErrNotFound) {

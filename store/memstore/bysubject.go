@@ -26,7 +26,7 @@ func (s *Store) List(ctx context.Context, subject string, now time.Time) ([]stor
 	if subject == "" {
 		return nil, errNoSubject
 	}
-	hash := s.subjectHash(subject)
+	hash := s.subjectHash([]byte(subject))
 	var list []store.Record
 	held := s.lockSubject(hash)
 	for _, m := range s.members(hash, subject) {
@@ -54,7 +54,7 @@ func (s *Store) DeleteSubject(ctx context.Context, subject string, now time.Time
 	if subject == "" {
 		return nil, errNoSubject
 	}
-	hash := s.subjectHash(subject)
+	hash := s.subjectHash([]byte(subject))
 	var told []store.ID
 	held := s.lockSubject(hash)
 	for _, m := range s.members(hash, subject) {

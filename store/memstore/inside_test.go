@@ -67,7 +67,7 @@ func checkParts(t *testing.T, s *Store) {
 				if c.pool.anonymous != (len(r.subject()) == 0) {
 					t.Fatalf("shard %d: a row of subject %q lies among others", i, r.subject())
 				}
-				if hash := s.subjectHash(string(r.subject())); hash != 0 && !r.retired() {
+				if hash := s.subjectHash(r.subject()); hash != 0 && !r.retired() {
 					members[hash]++
 				}
 			}

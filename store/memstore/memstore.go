@@ -134,7 +134,7 @@ func (s *Store) Create(ctx context.Context, rec store.Record, terms store.Terms,
 
 // create is Create without making room: it answers noRoom.
 func (s *Store) create(rec *store.Record, terms store.Terms, now int64) (evicted []store.ID, err error) {
-	hash := s.subjectHash(rec.Subject)
+	hash := s.subjectHash([]byte(rec.Subject))
 	held := locks{shards: 1 << shardOf(idKey(rec.ID))}
 	limited := false
 	if hash != 0 {
@@ -164,12 +164,12 @@ func (s *Store) create(rec *store.Record, terms store.Terms, now int64) (evicted
 			return nil, store.ErrLimit
 		}
 	}
-	size := rowSize(rec.Subject, rec)
+	size := rowSize(len(rec.Subject), rec)
 	at := sh.slots.take(size, rec.Subject == "")
 	if at == 0 {
 		return nil, noRoom{size, rec.Subject == ""}
 	}
-	sh.slots.row(at).write(rec, rec.Subject, rec.Created.UnixMicro(), rec.LastSeen.UnixMicro())
+	sh.slots.row(at).write(rec, []byte(rec.Subject), rec.Created.UnixMicro(), rec.LastSeen.UnixMicro())
 	sh.add(rec.ID, at)
 	for _, m := range over {
 		evicted = append(evicted, m.row.id())
@@ -235,12 +235,12 @@ func (s *Store) update(rec *store.Record, was uint64, now int64) error {
 	if r.version() != was {
 		return store.ErrConflict
 	}
-	subject := string(r.subject())
-	if !sh.rewrite(at, rec, subject) {
-		return noRoom{rowSize(subject, rec), subject == ""}
+	hash, subject := s.subjectHash(r.subject()), len(r.subject())
+	if !sh.rewrite(at, rec) {
+		return noRoom{rowSize(subject, rec), subject == 0}
 	}
 	if rec.Retired {
-		s.leave(s.subjectHash(subject), rec.ID)
+		s.leave(hash, rec.ID)
 	}
 	return nil
 }
@@ -296,7 +296,7 @@ func (s *Store) remove(id store.ID) (found, retired bool) {
 func (s *Store) detach(id store.ID, at ref) {
 	sh := s.shard(id)
 	if r := sh.slots.row(at); !r.retired() {
-		s.leave(s.subjectHash(string(r.subject())), id)
+		s.leave(s.subjectHash(r.subject()), id)
 	}
 	sh.remove(at)
 }

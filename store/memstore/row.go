@@ -31,9 +31,9 @@ const (
 	flagRetired = 2
 )
 
-// rowSize is the length of the row of a record.
-func rowSize(subject string, rec *store.Record) int {
-	return rowHeader + len(subject) + len(rec.Head) + len(rec.Data)
+// rowSize is the length of the row of a record with a subject of that length.
+func rowSize(subject int, rec *store.Record) int {
+	return rowHeader + subject + len(rec.Head) + len(rec.Data)
 }
 
 // checkBounds refuses what the contract does not let a record have.
@@ -92,7 +92,7 @@ func (r row) free(next uint16) {
 // write fills the slot. Subject, creation and last-seen time are apart, because
 // an Update keeps those of the record that it replaces. rec may not refer to
 // the slot; subject may be the one that the slot holds.
-func (r row) write(rec *store.Record, subject string, created, lastSeen int64) {
+func (r row) write(rec *store.Record, subject []byte, created, lastSeen int64) {
 	r[0] = flagUsed
 	if rec.Retired {
 		r[0] |= flagRetired

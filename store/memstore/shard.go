@@ -65,15 +65,16 @@ func (sh *shard) remove(at ref) {
 // rewrite replaces the record in the slot by rec, but for what an Update keeps,
 // and moves it to another slot if its size asks for that. It reports whether
 // there was room; if not nothing has changed.
-func (sh *shard) rewrite(at ref, rec *store.Record, subject string) bool {
+func (sh *shard) rewrite(at ref, rec *store.Record) bool {
 	old := sh.slots.row(at)
+	subject := old.subject()
 	created, lastSeen := old.created(), max(old.lastSeen(), rec.LastSeen.UnixMicro())
-	size := rowSize(subject, rec)
+	size := rowSize(len(subject), rec)
 	if sh.slots.fits(at, size) {
 		old.write(rec, subject, created, lastSeen)
 		return true
 	}
-	to := sh.slots.take(size, subject == "")
+	to := sh.slots.take(size, len(subject) == 0)
 	if to == 0 {
 		if size > len(old) {
 			return false

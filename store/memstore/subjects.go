@@ -21,11 +21,11 @@ type stripe struct {
 // subjectHash stands for a subject. Nobody outside can find two of one hash,
 // because the seed is the store's own, and by chance there are none. It is 0
 // for the empty subject alone, and so is its tag.
-func (s *Store) subjectHash(subject string) uint64 {
-	if subject == "" {
+func (s *Store) subjectHash(subject []byte) uint64 {
+	if len(subject) == 0 {
 		return 0
 	}
-	return maphash.String(s.seed, subject) | 1
+	return maphash.Bytes(s.seed, subject) | 1
 }
 
 func stripeOf(hash uint64) int           { return int(hash >> 58) }
@@ -182,7 +182,7 @@ func (s *Store) stripeBit(sh *shard, id store.ID) uint64 {
 	if at == 0 {
 		return 0
 	}
-	hash := s.subjectHash(string(sh.slots.row(at).subject()))
+	hash := s.subjectHash(sh.slots.row(at).subject())
 	if hash == 0 {
 		return 0
 	}
