@@ -51,7 +51,7 @@ func TestWhatTheProgramSays(t *testing.T) {
 		{"sessions", 2, "", "list, end or stats"},
 		{"sessions list", 2, "", "--store"},
 		{"sessions list --store cloud:", 2, "", "memory:"},
-		{"sessions list --store memory:x", 2, "", "nothing follows"},
+		{"sessions list --store memory:x", 2, "", "nothing follows it"},
 		{"sessions list --store memory: --name a.b", 2, "", "Name"},
 		{"sessions list --store memory:", 0, "ID  SUBJECT  DEVICE  CREATED  LAST SEEN  DEADLINE", ""},
 		{"sessions --store memory: list --json", 0, "", ""},

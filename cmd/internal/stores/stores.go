@@ -98,7 +98,7 @@ func (memory) Close() error { return nil }
 
 func openMemory(_ context.Context, _, rest string) (Opened, error) {
 	if rest != "" {
-		return nil, fmt.Errorf("%w: nothing follows after memory:", ErrForm)
+		return nil, fmt.Errorf("%w: memory: is the whole name, nothing follows it", ErrForm)
 	}
 	return memory{memstore.New(nil)}, nil
 }
