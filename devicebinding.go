@@ -139,11 +139,12 @@ func (m *Manager) renewBinding(w http.ResponseWriter, r *http.Request, name, wha
 		m.refuseBinding(w, r, ID{}, dbsc.ErrProof)
 		return
 	}
-	if !m.cookieIsOf(r, id) {
-		m.refuseBinding(w, r, id, errors.New("the session cookie is of another session"))
-		return
-	}
-	state, ticket, info, err := m.updateBinding(r.Context(), id, judge)
+	state, ticket, info, err := m.updateBinding(r.Context(), id, func(s dbsc.State, now time.Time) (dbsc.State, dbsc.Secret, error) {
+		if !m.cookieIsOf(r, id) {
+			return s, "", errForeignCookie
+		}
+		return judge(s, now)
+	})
 	switch {
 	case errors.Is(err, ErrNotFound), errors.Is(err, dbsc.ErrNotBound):
 		answerJSON(w, dbsc.StopInstructions(name))
@@ -180,8 +181,12 @@ func answerJSON(w http.ResponseWriter, body []byte) {
 	w.Write(body)
 }
 
+// errForeignCookie: a browser that signed in again without its binding still
+// knows the one before, which must not set the cookie of the new one.
+var errForeignCookie = errors.New("the session cookie is of another session")
+
 // cookieIsOf reports whether the session cookie, if one came, names that
-// session: browsers leave it out at times, and never send another's.
+// session: browsers leave it out at times.
 func (m *Manager) cookieIsOf(r *http.Request, id ID) bool {
 	var found [cookieCount]cookie.Found
 	cookie.Scan(r.Header["Cookie"], m.names[:], found[:])
