@@ -152,24 +152,6 @@ func (m *Manager) Commit(ctx context.Context, s *Session) (http.Header, error) {
 	return header, err
 }
 
-// readContext bounds a call of the store that may stop when the visitor goes.
-func (m *Manager) readContext(ctx context.Context) (context.Context, context.CancelFunc) {
-	if !m.sealed { // memory answers at once
-		return ctx, func() {}
-	}
-	return context.WithTimeout(ctx, m.config.StoreTimeout)
-}
-
-// writeContext bounds a call that must run to its end although the visitor has
-// gone: what ends, replaces or stores a session is not undone by a closed tab.
-func (m *Manager) writeContext(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx = context.WithoutCancel(ctx)
-	if !m.sealed {
-		return ctx, func() {}
-	}
-	return context.WithTimeout(ctx, m.config.StoreTimeout)
-}
-
 // sweepEvery is how often requests start a sweep, and sweepLimit how much one
 // removes.
 const (
