@@ -46,7 +46,7 @@ func demoCommand() command {
 func runDemo(ctx context.Context, flags *flag.FlagSet, args []string, std streams) error {
 	var f demoFlags
 	flags.StringVar(&f.addr, "addr", defaultAddress, "listen at `HOST:PORT`")
-	flags.StringVar(&f.store, "store", "memory:", "keep the sessions in `STORE`")
+	flags.StringVar(&f.store, "store", "", "keep the sessions in `STORE`; without it in a SQLite file in the user's cache directory")
 	flags.BoolVar(&f.selfSigned, "tls", false, "serve https with a certificate made for the occasion, which browsers warn about")
 	flags.StringVar(&f.cert, "tls-cert", "", "serve https with the certificate in `FILE`")
 	flags.StringVar(&f.key, "tls-key", "", "the certificate's key in `FILE`")
@@ -64,7 +64,7 @@ func runDemo(ctx context.Context, flags *flag.FlagSet, args []string, std stream
 }
 
 func (f demoFlags) serve(ctx context.Context, std streams) (err error) {
-	kept, err := stores.Open(ctx, f.store)
+	kept, where, err := openFor(ctx, f.store)
 	if errors.Is(err, stores.ErrForm) {
 		return usagef("%v", err)
 	}
@@ -96,7 +96,7 @@ func (f demoFlags) serve(ctx context.Context, std streams) (err error) {
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug), // what browsers do to connections
 	}
 	server.RegisterOnShutdown(site.Close)
-	greet(std.out, addressOf(f.addr, listener, secure != nil))
+	greet(std.out, addressOf(f.addr, listener, secure != nil), where)
 	return serveUntil(ctx, server, listener, std.out)
 }
 
@@ -166,13 +166,13 @@ func addressOf(asked string, listener net.Listener, secure bool) string {
 	return scheme + "://" + net.JoinHostPort(host, port) + "/"
 }
 
-func greet(out io.Writer, address string) {
+func greet(out io.Writer, address, where string) {
 	var text strings.Builder
 	fmt.Fprintf(&text, "\nThe Coat Check is open at\n\n    %s\n\nOpen it in a browser, follow the six steps on the first page, and keep an\neye on “What happened”. To sign in:\n\n", address)
 	for _, guest := range house.Guests() {
 		fmt.Fprintf(&text, "    %-8s %s\n", guest.Name, guest.Password)
 	}
-	text.WriteString("\nCtrl-C closes it.\n")
+	fmt.Fprintf(&text, "\n%s\nCtrl-C closes it.\n", where)
 	fmt.Fprint(out, text.String())
 }
 
