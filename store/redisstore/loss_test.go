@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -219,6 +220,9 @@ func recovered(t testing.TB, s store.Store) {
 }
 
 func TestAFailoverLosesAtMostTheLastMoments(t *testing.T) {
+	if testing.Short() {
+		return // takes a quarter of a minute
+	}
 	c := startCluster(t)
 	s := open(t, c.address, nil)
 	l := startLoad(t, s, 6)
@@ -246,6 +250,9 @@ func TestAFailoverLosesAtMostTheLastMoments(t *testing.T) {
 }
 
 func (c *cluster) losesNothingInAFailover(t *testing.T) {
+	if testing.Short() {
+		return // takes a quarter of a minute
+	}
 	s := open(t, c.address, &redisstore.Options{MinReplicas: 1})
 	l := startLoad(t, s, 6)
 	time.Sleep(3 * time.Second)
@@ -263,6 +270,9 @@ func (c *cluster) losesNothingInAFailover(t *testing.T) {
 }
 
 func (c *cluster) losesNothingWhileSlotsMove(t *testing.T) {
+	if testing.Short() {
+		return // takes a quarter of a minute
+	}
 	s := open(t, c.address, nil)
 	var residents []store.ID
 	for i := range 600 {
@@ -274,7 +284,7 @@ func (c *cluster) losesNothingWhileSlotsMove(t *testing.T) {
 	}
 	l := startLoad(t, s, 4)
 	from := c.primary(t)
-	moved := make(chan string, 1)
+	moved := make(chan error, 1)
 	var to string
 	for _, other := range c.servers {
 		if other != from && other.role(t) == "master" {
@@ -282,9 +292,14 @@ func (c *cluster) losesNothingWhileSlotsMove(t *testing.T) {
 		}
 	}
 	id := from.cli(t, "cluster", "myid")
+	reshard := exec.Command(program(t, "redis-cli"), "--cluster", "reshard", from.address, "--cluster-from", id, "--cluster-to", to,
+		"--cluster-slots", "1500", "--cluster-yes")
 	go func() {
-		moved <- from.cli(t, "--cluster", "reshard", from.address, "--cluster-from", id, "--cluster-to", to,
-			"--cluster-slots", "1500", "--cluster-yes")
+		out, err := reshard.CombinedOutput()
+		if err != nil {
+			err = fmt.Errorf("%w: %s", err, out)
+		}
+		moved <- err
 	}()
 	walks := 0
 	for done := false; !done; walks++ {
@@ -306,7 +321,10 @@ func (c *cluster) losesNothingWhileSlotsMove(t *testing.T) {
 			}
 		}
 		select {
-		case <-moved:
+		case err := <-moved:
+			if err != nil {
+				t.Fatalf("moving slots: %v", err)
+			}
 			done = true
 		default:
 		}

@@ -48,6 +48,9 @@ func sentinels(t *testing.T) (servers []*server, address string) {
 }
 
 func TestFollowsTheSentinels(t *testing.T) {
+	if testing.Short() {
+		return // takes a quarter of a minute
+	}
 	servers, address := sentinels(t)
 	for _, s := range servers {
 		setUser(t, s, "coatcheck", aclRule(t, "coatcheck"))
