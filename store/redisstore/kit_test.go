@@ -44,6 +44,7 @@ func TestACluster(t *testing.T) {
 	t.Run("has the mark of all in every slot", c.hasTheMarkOfAllInEverySlot)
 	t.Run("loses nothing while slots move", c.losesNothingWhileSlotsMove)
 	t.Run("loses nothing in a failover when all replicas confirm", c.losesNothingInAFailover)
+	t.Run("loses what no replica has confirmed", c.losesWhatNoReplicaHas)
 }
 
 func (c *cluster) keepsTheContract(t *testing.T) {

@@ -121,6 +121,16 @@ func (s *server) kill() {
 	<-s.exited
 }
 
+// alive reports whether the process has not ended.
+func (s *server) alive() bool {
+	select {
+	case <-s.exited:
+		return false
+	default:
+		return true
+	}
+}
+
 // eventually waits for a condition.
 func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
