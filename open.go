@@ -165,7 +165,9 @@ func (s *Session) present(token secret.Token, signedIn bool) error {
 		case errors.Is(err, store.ErrNotFound):
 			continue // a copy may say yes, never no
 		case err != nil:
-			s.manager.emit(s.event(KindStoreError, Event{ID: token.ID, Detail: "load: " + err.Error()}))
+			if s.parent.Err() == nil { // else the visitor has gone, which is no trouble
+				s.manager.emit(s.event(KindStoreError, Event{ID: token.ID, Detail: "load: " + err.Error()}))
+			}
 			return err
 		}
 		now := s.began

@@ -1,6 +1,7 @@
 package coatcheck
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -68,13 +69,14 @@ func (s *Session) isStale() bool {
 // SignInPath, with the way back in the query (see NextPath); everything else,
 // such as fetch, XHR, WebSocket and event streams, gets the status that Status
 // says. ErrorHandler writes the page, if there is one. What the error wraps is
-// logged where it is this server's fault, and not shown.
+// not shown. It is logged where it is this server's fault: an error of the
+// store's, and without an ErrorHandler any that Status does not know.
 func (m *Manager) Error(w http.ResponseWriter, r *http.Request, err error) {
 	if err == nil {
 		return
 	}
 	status := Status(err)
-	if status >= 500 {
+	if errors.Is(err, ErrStore) || status >= 500 && m.config.ErrorHandler == nil {
 		m.logFailure(r, err)
 	}
 	if status == http.StatusServiceUnavailable {
@@ -96,6 +98,9 @@ func (m *Manager) Error(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 func (m *Manager) logFailure(r *http.Request, err error) {
+	if r.Context().Err() != nil && errors.Is(err, context.Canceled) {
+		return // the visitor has gone, which is no failure
+	}
 	m.config.Logger.LogAttrs(r.Context(), slog.LevelError, "coatcheck: request failed",
 		slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Any("error", err))
 }
