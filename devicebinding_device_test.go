@@ -111,11 +111,16 @@ func (d *device) send(path string, header map[string]string) *exchange {
 
 // exchange serves a request by a site on which nobody asks for a session.
 func (d *device) exchange(r *http.Request) *exchange {
+	return d.exchangeWith(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusTeapot)
+	}), r)
+}
+
+// exchangeWith serves a request by a site with that handler.
+func (d *device) exchangeWith(h http.Handler, r *http.Request) *exchange {
 	x := &exchange{browser: d.browser, answer: httptest.NewRecorder(), done: make(chan struct{})}
 	close(x.done)
-	d.server.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.WriteHeader(http.StatusTeapot)
-	})).ServeHTTP(x.answer, r)
+	d.server.Handler(h).ServeHTTP(x.answer, r)
 	return x
 }
 
