@@ -42,10 +42,16 @@ var parts = []struct {
 	run  func(options) error
 }{
 	{"requests", measureRequests},
+	{"scale", measureScale},
 }
 
 func main() {
-	if err := run(os.Args[1:]); err != nil {
+	run := run
+	args := os.Args[1:]
+	if len(args) > 1 && args[0] == childArgument {
+		run, args = runChild, args[1:]
+	}
+	if err := run(args); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}

@@ -68,7 +68,7 @@ func measure(operations []func(), d time.Duration) Sample {
 	runtime.ReadMemStats(&before)
 	done := make([]int, len(operations))
 	var all sync.WaitGroup
-	start, used := time.Now(), processorTime()
+	start, used := time.Now(), ProcessorTime()
 	for i, operation := range operations {
 		all.Go(func() {
 			for time.Since(start) < d {
@@ -81,7 +81,7 @@ func measure(operations []func(), d time.Duration) Sample {
 	}
 	all.Wait()
 	elapsed := time.Since(start)
-	used = processorTime() - used
+	used = ProcessorTime() - used
 	runtime.ReadMemStats(&after)
 	total := 0
 	for _, n := range done {

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// processorTime is what this process has used so far, in user and system.
-func processorTime() time.Duration {
+// ProcessorTime is what this process has used so far, in user and system.
+func ProcessorTime() time.Duration {
 	var u syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
 		return 0
