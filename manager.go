@@ -172,7 +172,9 @@ func (m *Manager) sweep(now time.Time) {
 		for removed := 0; removed < sweepLimit; {
 			n, more, err := m.config.Store.Sweep(ctx, now, 500)
 			if err != nil {
-				m.emit(Event{Kind: KindStoreError, Detail: "sweep: " + err.Error()})
+				if ctx.Err() == nil { // else it goes on at the next sweep
+					m.emit(Event{Kind: KindStoreError, Detail: "sweep: " + err.Error()})
+				}
 				return
 			}
 			if removed += n; !more {
