@@ -192,7 +192,7 @@ var bounceCases = []struct {
 	{"a fetch", "GET", "cross-site", "cors", "empty", "", false, false},
 	{"an image", "GET", "cross-site", "no-cors", "image", "", false, false},
 	{"a WebSocket", "GET", "cross-site", "websocket", "websocket", "", false, false},
-	{"an old browser", "GET", "", "", "", "", false, false},
+	{"a browser that does not say whose page it was", "GET", "", "navigate", "document", "", false, false},
 	{"with its proof", "GET", "cross-site", "navigate", "document", "good", false, false},
 	{"with another proof, which is taken away", "GET", "cross-site", "navigate", "document", "bad", false, false},
 	{"of nobody", "GET", "cross-site", "navigate", "document", "", true, false},
