@@ -60,17 +60,17 @@ var errInsideUpdate = errors.New("coatcheck: inside the function of Session.Upda
 // value is left as it is; Set and Delete replace and remove it.
 type DecodeError struct {
 	Key string // the name of the key
-	Err error  // what the decoder said; it may quote the value
+	err error
 }
 
-// Error names the key and leaves out what the decoder said, because errors are
-// logged and values are not to be.
+// Error names the key and leaves out what the decoder said, which may quote
+// the value: errors are logged, and values are not to be.
 func (e *DecodeError) Error() string {
 	return fmt.Sprintf("coatcheck: the stored value of %q does not fit the key's type: set it anew or delete it", e.Key)
 }
 
 // Unwrap returns what the decoder said.
-func (e *DecodeError) Unwrap() error { return e.Err }
+func (e *DecodeError) Unwrap() error { return e.err }
 
 // An EndedError is the cause of a context of Session.Context whose session
 // ended. It is ErrEnded, or ErrStale if the session was superseded.

@@ -139,7 +139,7 @@ func (k Key[T]) decode(v payload.Value, found bool) (T, error) {
 	}
 	value, err := k.codec.decode(v)
 	if err != nil {
-		return zero, &DecodeError{Key: k.name, Err: err}
+		return zero, &DecodeError{Key: k.name, err: err}
 	}
 	return value, nil
 }
