@@ -141,7 +141,8 @@ func fullRun(t *testing.T, st store.Store) (issued []string, said string) {
 	return issued, everything.String()
 }
 
-var numberInText = coatcheck.NewKey[int]("test.text")
+// timeInText reads a text as a time; what is wrong with it quotes it.
+var timeInText = coatcheck.NewKey[time.Time]("test.text")
 
 // deeds9 are what the visitors of fullRun do.
 var deeds9 = map[string]func(s *coatcheck.Session) error{
@@ -149,9 +150,9 @@ var deeds9 = map[string]func(s *coatcheck.Session) error{
 	"update": func(s *coatcheck.Session) error {
 		return s.Update(ctx, func() error { return listKey.Set(s, []string{clearText}) })
 	},
-	"misfit": func(s *coatcheck.Session) error { _, _, err := numberInText.Pop(s); numberInText.Get(s); return err },
+	"misfit": func(s *coatcheck.Session) error { _, _, err := timeInText.Pop(s); timeInText.Get(s); return err },
 	"misfit-update": func(s *coatcheck.Session) error {
-		return numberInText.Update(s, func(n int) (int, error) { return n, nil })
+		return timeInText.Update(s, func(at time.Time) (time.Time, error) { return at, nil })
 	},
 	"too-large":      func(s *coatcheck.Session) error { return otherKey.Set(s, strings.Repeat(clearText, 100)) },
 	"sign-in":        func(s *coatcheck.Session) error { return s.SignIn(ctx, "alice") },
