@@ -37,7 +37,7 @@ var (
 
 // patience is how long a test waits for something that must happen: generous,
 // because it passes on a test's way to failure alone.
-const patience = time.Minute
+const patience = 20 * time.Second
 
 // handClock shows the time that the test has set.
 type handClock struct {
