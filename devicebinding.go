@@ -95,7 +95,6 @@ func (m *Manager) bounces(w http.ResponseWriter, r *http.Request, s *Session) bo
 	}
 	h := w.Header()
 	h.Set("Refresh", "0")
-	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", "default-src 'none'")
 	w.Write([]byte(bouncePage))
