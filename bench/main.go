@@ -43,6 +43,7 @@ var parts = []struct {
 }{
 	{"requests", measureRequests},
 	{"scale", measureScale},
+	{"stores", measureStores},
 }
 
 func main() {

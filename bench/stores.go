@@ -1,0 +1,168 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/coatcheck/coatcheck/bench/internal/measure"
+	"github.com/coatcheck/coatcheck/bench/internal/report"
+)
+
+// act is what a client asks of a store.
+type act string
+
+const (
+	create     act = "create"
+	readCopy   act = "read" // of one of the sessions that are in use; a copy may answer
+	readFresh  act = "read, uncached"
+	update     act = "update"
+	touch      act = "touch"
+	listByUser act = "list"
+)
+
+var acts = []act{create, readCopy, readFresh, update, touch, listByUser}
+
+// inUse is how many sessions are there from the start, and are read and
+// written.
+const inUse = 5_000
+
+// backend is a store as a client sees it. Sessions 0 to inUse-1 are there.
+type backend struct {
+	name string
+	do   map[act]func(n uint64) error
+	stop func()
+}
+
+// loadResult is what one round showed.
+type loadResult struct {
+	PerSecond float64
+	P50, P99  float64 // microseconds
+}
+
+// measureStores measures each store beside those of scs and beside what it is
+// built on, used by hand.
+func measureStores(o options) error {
+	rounds, each := 5, 400*time.Millisecond
+	if o.quick {
+		rounds, each = 3, 200*time.Millisecond
+	}
+	r := report.New(o.out, "stores", "Stores")
+	r.Say("%s\n", machine())
+	r.Say("Medians of %d rounds, in which the stores take turns. SQLite with WAL and synchronous=FULL, PostgreSQL with its defaults, Redis without persistence; servers run on the same machine, over loopback. %d sessions in use, with 264 bytes of sealed data. A dash: the store cannot do that.\n", rounds, inUse)
+	backends, stop, err := openBackends()
+	defer stop()
+	if err != nil {
+		return err
+	}
+	for _, b := range backends {
+		if err := fillBackend(b); err != nil {
+			return fmt.Errorf("%s: %w", b.name, err)
+		}
+	}
+	for _, a := range acts {
+		for _, clients := range []int{1, 16, 256} {
+			results := map[string][]loadResult{}
+			for range rounds {
+				for _, b := range backends {
+					if b.do[a] == nil {
+						continue
+					}
+					result, err := load(b.do[a], a, clients, each)
+					if err != nil {
+						return fmt.Errorf("%s, %s: %w", b.name, a, err)
+					}
+					results[b.name] = append(results[b.name], result)
+				}
+			}
+			storeTable(r, fmt.Sprintf("%s, %d clients", a, clients), backends, results)
+		}
+	}
+	return r.Close()
+}
+
+func fillBackend(b backend) error {
+	if b.do[create] == nil {
+		return nil
+	}
+	var all sync.WaitGroup
+	errs := make([]error, 16)
+	for i := range errs {
+		all.Go(func() {
+			for n := i; n < inUse && errs[i] == nil; n += len(errs) {
+				errs[i] = b.do[create](uint64(n))
+			}
+		})
+	}
+	all.Wait()
+	i := slices.IndexFunc(errs, func(err error) bool { return err != nil })
+	if i < 0 {
+		return nil
+	}
+	return errs[i]
+}
+
+// fresh numbers sessions that are created.
+var fresh atomic.Uint64
+
+// load runs clients for about d.
+func load(do func(uint64) error, a act, clients int, d time.Duration) (loadResult, error) {
+	took := make([][]float64, clients)
+	errs := make([]error, clients)
+	var all sync.WaitGroup
+	start := time.Now()
+	for i := range clients {
+		all.Go(func() {
+			for turn := uint64(0); time.Since(start) < d; turn++ {
+				n := scramble(turn<<16+uint64(i)) % inUse
+				if a == create {
+					n = inUse + fresh.Add(1)
+				}
+				began := time.Now()
+				if err := do(n); err != nil {
+					errs[i] = err
+					return
+				}
+				took[i] = append(took[i], float64(time.Since(began).Nanoseconds())/1e3)
+			}
+		})
+	}
+	all.Wait()
+	elapsed := time.Since(start).Seconds()
+	for _, err := range errs {
+		if err != nil {
+			return loadResult{}, err
+		}
+	}
+	every := slices.Concat(took...)
+	slices.Sort(every)
+	return loadResult{float64(len(every)) / elapsed, every[len(every)/2], every[len(every)*99/100]}, nil
+}
+
+func storeTable(r *report.Report, title string, backends []backend, results map[string][]loadResult) {
+	var rows [][]string
+	fmt.Fprintln(os.Stderr, title)
+	for _, b := range backends {
+		if results[b.name] == nil {
+			continue
+		}
+		row := []string{b.name}
+		for _, of := range []func(loadResult) float64{
+			func(l loadResult) float64 { return l.PerSecond },
+			func(l loadResult) float64 { return l.P50 },
+			func(l loadResult) float64 { return l.P99 },
+		} {
+			var values []float64
+			for _, l := range results[b.name] {
+				values = append(values, of(l))
+			}
+			row = append(row, report.Number(measure.Median(values)))
+		}
+		rows = append(rows, row)
+		fmt.Fprintf(os.Stderr, "  %-24s %v\n", b.name, row[1:])
+	}
+	r.Table(title, []string{"", "per second", "p50 µs", "p99 µs"}, rows)
+}
