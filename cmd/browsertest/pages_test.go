@@ -73,21 +73,21 @@ func (b *tour) picture(file string) {
 // complaints are what the browser has to say against the pages that it shows.
 type complaints struct {
 	mu    sync.Mutex
-	all   []string
+	all   map[string]bool
 	hosts map[string]bool // that anything was asked of
 }
 
 // hear begins to listen for them.
 func hear(b *tab) *complaints {
 	b.t.Helper()
-	heard := &complaints{hosts: map[string]bool{}}
-	add := func(format string, values ...any) { heard.all = append(heard.all, fmt.Sprintf(format, values...)) }
+	heard := &complaints{all: map[string]bool{}, hosts: map[string]bool{}}
+	add := func(format string, values ...any) { heard.all[fmt.Sprintf(format, values...)] = true }
 	b.listen(func(event any) {
 		heard.mu.Lock()
 		defer heard.mu.Unlock()
 		switch event := event.(type) {
 		case *audits.EventIssueAdded:
-			add("issue %s: %+v", event.Issue.Code, event.Issue.Details)
+			add("issue: %s", event.Issue.Code)
 		case *log.EventEntryAdded:
 			if event.Entry.Source != log.EntrySourceNetwork { // that a page is answered 404 is as it should be
 				add("%s: %s", event.Entry.Source, event.Entry.Text)
@@ -110,7 +110,7 @@ func (c *complaints) check(t *testing.T) {
 	t.Helper()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, complaint := range c.all {
+	for complaint := range c.all {
 		t.Error("the browser complains:", complaint)
 	}
 	delete(c.hosts, "https://"+shopHost)

@@ -55,8 +55,7 @@ type site struct {
 	// extra has the routes of the test, with the host where they are not the
 	// shop's. They come before the demo's own.
 	extra *http.ServeMux
-	// meet, if it is set, holds requests that ask for it until they are all there.
-	seen requestLog
+	seen  requestLog
 }
 
 // opening says what is different from the demo as it comes.
@@ -131,12 +130,10 @@ func answerPage(w http.ResponseWriter, body string) {
 
 // request is one that arrived.
 type request struct {
-	secure       bool
-	method       string
-	host, path   string
-	cookies      []string // names
-	fetchedBy    string   // Sec-Fetch-Site
-	sessionToken string   // value of __Host-id
+	secure     bool
+	host, path string
+	cookies    []string // names
+	fetchedBy  string   // Sec-Fetch-Site
 }
 
 type requestLog struct {
@@ -146,12 +143,9 @@ type requestLog struct {
 
 func (l *requestLog) add(r *http.Request) {
 	host, _, _ := strings.Cut(r.Host, ":")
-	arrived := request{secure: r.TLS != nil, method: r.Method, host: host, path: r.URL.Path, fetchedBy: r.Header.Get("Sec-Fetch-Site")}
+	arrived := request{secure: r.TLS != nil, host: host, path: r.URL.Path, fetchedBy: r.Header.Get("Sec-Fetch-Site")}
 	for _, cookie := range r.Cookies() {
 		arrived.cookies = append(arrived.cookies, cookie.Name)
-		if cookie.Name == sessionCookie {
-			arrived.sessionToken = cookie.Value
-		}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
