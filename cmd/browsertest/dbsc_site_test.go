@@ -99,6 +99,13 @@ func (s *bindingSite) restart() {
 	s.sessions, s.handler = sessions, sessions.Handler(bindingRoutes(sessions))
 }
 
+// serveWith puts another site in the place of this one.
+func (s *bindingSite) serveWith(handler http.Handler) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.handler = handler
+}
+
 func bindingRoutes(m *coatcheck.Manager) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { answerPage(w, "<h1>the site</h1>") })

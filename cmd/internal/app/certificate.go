@@ -4,10 +4,13 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/base64"
 	"fmt"
+	"io"
 	"math/big"
 	"net"
 	"time"
@@ -45,4 +48,26 @@ func selfSigned(host string) (tls.Certificate, error) {
 		return tls.Certificate{}, fmt.Errorf("sign: %w", err)
 	}
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
+}
+
+// tellHowToBind writes the line that starts a Chromium which binds sessions
+// here. It takes no offer from a site whose certificate it does not trust, and
+// on systems without a key store of their own it keeps keys in software.
+func tellHowToBind(out io.Writer, address string, pair tls.Certificate) {
+	leaf, err := x509.ParseCertificate(pair.Certificate[0])
+	if err != nil {
+		return // it was made a moment ago, and the server says what is wrong with it
+	}
+	key := sha256.Sum256(leaf.RawSubjectPublicKeyInfo)
+	fmt.Fprintf(out, `
+Browsers bind no session where they do not trust the certificate. This one
+trusts it, and needs no special hardware:
+
+    chromium --user-data-dir="$(mktemp -d)" \
+      --enable-features=DeviceBoundSessions,EnableBoundSessionCredentialsSoftwareKeysForManualTesting \
+      --ignore-certificate-errors-spki-list=%s \
+      %s
+
+Sign in there, and open “This device” at the foot of the page.
+`, base64.StdEncoding.EncodeToString(key[:]), address)
 }

@@ -31,12 +31,13 @@ type demoFlags struct {
 	addr, store   string
 	cert, key     string
 	selfSigned    bool
+	deviceBound   bool
 	addressChosen bool
 }
 
 func demoCommand() command {
 	return command{
-		name: "demo", synopsis: "[--addr HOST:PORT] [--store STORE] [--tls]",
+		name: "demo", synopsis: "[--addr HOST:PORT] [--store STORE] [--tls] [--device-bound]",
 		about: "serve a site on which to see what becomes of a session",
 		more:  "STORE is one of\n\n" + stores.Forms() + "\nCtrl-C stops it.",
 		run:   runDemo,
@@ -50,10 +51,13 @@ func runDemo(ctx context.Context, flags *flag.FlagSet, args []string, std stream
 	flags.BoolVar(&f.selfSigned, "tls", false, "serve https with a certificate made for the occasion, which browsers warn about")
 	flags.StringVar(&f.cert, "tls-cert", "", "serve https with the certificate in `FILE`")
 	flags.StringVar(&f.key, "tls-key", "", "the certificate's key in `FILE`")
+	flags.BoolVar(&f.deviceBound, "device-bound", false, "bind sessions to the devices of browsers that can; needs --tls or a certificate")
 	others, err := parse(flags, args)
 	switch {
 	case err != nil:
 		return err
+	case f.deviceBound && !f.selfSigned && f.cert == "":
+		return usagef("--device-bound needs https: give --tls-cert and --tls-key of a certificate that the browser trusts, or --tls and start the browser as it then says")
 	case len(others) > 0:
 		return usagef("it takes flags only, not %q", others[0])
 	case (f.cert == "") != (f.key == ""):
@@ -81,7 +85,7 @@ func (f demoFlags) serve(ctx context.Context, std streams) (err error) {
 		return err
 	}
 	logger := slog.New(slog.NewTextHandler(std.err, nil))
-	site, err := demo.New(demo.Options{Store: kept, Logger: logger})
+	site, err := demo.New(demo.Options{Store: kept, Logger: logger, DeviceBound: f.deviceBound})
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
@@ -96,7 +100,11 @@ func (f demoFlags) serve(ctx context.Context, std streams) (err error) {
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug), // what browsers do to connections
 	}
 	server.RegisterOnShutdown(site.Close)
-	greet(std.out, addressOf(f.addr, listener, secure != nil), where)
+	address := addressOf(f.addr, listener, secure != nil)
+	greet(std.out, address, where)
+	if f.deviceBound && f.selfSigned {
+		tellHowToBind(std.out, address, secure.Certificates[0])
+	}
 	return serveUntil(ctx, server, listener, std.out)
 }
 

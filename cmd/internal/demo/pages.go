@@ -36,6 +36,7 @@ type visit struct {
 	ID        string // empty: there is no session
 	Ticket    string
 	SignedIn  bool
+	Binds     bool // to devices, if the browser can
 	Account   house.Account
 	CartCount int
 	Cookie    *exchange.Cookie // as it came with the request; nil if it did not
@@ -134,6 +135,7 @@ func (s *Site) visitOf(r *http.Request, session *coatcheck.Session) visit {
 		ID:        id.String(),
 		Ticket:    exchange.Short(id),
 		SignedIn:  session.SignedIn(),
+		Binds:     s.binds,
 		CartCount: cartOf(session).Count(),
 		Expires:   info.Expires,
 		Absolute:  info.Absolute,

@@ -59,6 +59,12 @@ func (s *Site) routes() http.Handler {
 	members("POST /sessions/end", s.endSession)
 	members("POST /sessions/end-others", s.endOtherSessions)
 
+	if s.binds {
+		members("GET /device", s.device)
+		members("POST /device/steal", s.steal)
+		visitors("GET /device/who", s.who)
+	}
+
 	members("GET /admin", s.attendant(s.admin))
 	members("POST /admin/end", s.attendant(s.adminEnd))
 	members("POST /admin/end-subject", s.attendant(s.adminEndSubject))

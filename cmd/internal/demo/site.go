@@ -7,7 +7,7 @@
 // as any program would: routes.go has the routes and who may use them, and one
 // file for each part of the house has its handlers: shop.go, checkout.go,
 // signin.go, wallet.go, account.go, sessionspage.go, admin.go, happened.go,
-// live.go. The business behind them, without HTTP, is package house; package
+// live.go, device.go. The business behind them, without HTTP, is package house; package
 // exchange records and draws what browser and server say to each other.
 package demo
 
@@ -26,6 +26,7 @@ import (
 	"github.com/coatcheck/coatcheck"
 	"github.com/coatcheck/coatcheck/cmd/internal/demo/exchange"
 	"github.com/coatcheck/coatcheck/cmd/internal/demo/house"
+	"github.com/coatcheck/coatcheck/dbsc"
 	"github.com/coatcheck/coatcheck/store"
 	"github.com/coatcheck/coatcheck/store/memstore"
 )
@@ -42,6 +43,10 @@ type Options struct {
 	Now func() time.Time
 	// Logger gets what an operator must see. Default: slog.Default().
 	Logger *slog.Logger
+	// DeviceBound binds sessions to the devices of browsers that can, and adds
+	// the page that shows it. It needs TLS with a certificate that the browser
+	// trusts.
+	DeviceBound bool
 }
 
 // Site is the demo. Make it with [New]. Safe for concurrent use.
@@ -54,6 +59,7 @@ type Site struct {
 	now       func() time.Time
 	logger    *slog.Logger
 	sealed    bool // the store is outside this process
+	binds     bool // sessions to devices
 	accounts  *house.Accounts
 	attempts  house.Attempts
 	ledger    *house.Ledger
@@ -84,6 +90,11 @@ func New(opts Options) (*Site, error) {
 	}
 	_, inProcess := opts.Store.(store.InProcess)
 	s.sealed = !inProcess
+	s.binds = opts.DeviceBound
+	var bound dbsc.Config
+	if s.binds {
+		bound = dbsc.Config{Mode: dbsc.Prefer, Lifetime: boundFor}
+	}
 	s.closing, s.closeDown = context.WithCancel(context.Background())
 	var err error
 	if s.assets, err = loadAssets(); err != nil {
@@ -99,6 +110,7 @@ func New(opts Options) (*Site, error) {
 		OnEvent:      s.happened,
 		Logger:       opts.Logger,
 		Now:          opts.Now,
+		DeviceBound:  bound,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("demo: %w", err)
