@@ -17,6 +17,7 @@ const childArgument = "child"
 
 var jobs = map[string]func(args []string) (any, error){
 	"scale": scaleJob,
+	"serve": serveJob,
 }
 
 // runChild does a job in this process and writes its answer.

@@ -44,6 +44,7 @@ var parts = []struct {
 	{"requests", measureRequests},
 	{"scale", measureScale},
 	{"stores", measureStores},
+	{"servers", measureServers},
 }
 
 func main() {

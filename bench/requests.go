@@ -29,6 +29,7 @@ func measureRequests(o options) error {
 	r.Say("%s\n", machine())
 	r.Say("Medians of %d rounds; \"x floor\" and \"x scs\" are medians of the rounds' ratios of processor time, the collector's included.\n", rounds)
 	chart := report.Chart{Title: "One request, 3 keys, serial", YName: "processor time, ns", XName: strings.Join(workNames(), "|")}
+	small := map[site.Work]measure.Results{}
 	for _, payload := range []site.Payload{site.Small, site.Large} {
 		for _, goroutines := range []int{1, runtime.GOMAXPROCS(0)} {
 			for _, work := range site.Works {
@@ -52,15 +53,41 @@ func measureRequests(o options) error {
 					return err
 				}
 				if payload.Label == site.Small.Label && goroutines == 1 {
+					small[work] = results
 					chart.Lines = addBars(chart.Lines, contenders, results, slices.Index(site.Works, work))
 				}
 			}
 		}
 	}
+	requestTargets(r, small)
 	if err := r.Chart("requests.svg", chart); err != nil {
 		return err
 	}
 	return r.Close()
+}
+
+// requestTargets compares processor time, of 3 keys, serially.
+func requestTargets(r *report.Report, small map[site.Work]measure.Results) {
+	var t targets
+	cpu := func(w site.Work, name, by string) float64 {
+		if small[w][name] == nil || small[w][by] == nil {
+			return 0
+		}
+		return small[w].Ratio(name, by, measure.CPU)
+	}
+	for _, aim := range []struct {
+		work       site.Work
+		floor, scs float64
+	}{{site.Untouched, 1, 30}, {site.ReadOne, 1.6, 15}, {site.WriteOne, 1.8, 15}, {site.SignIn, 2, 8}} {
+		t.atMost(string(aim.work)+", of the floor", cpu(aim.work, "coatcheck", "floor"), aim.floor)
+		t.atLeast(string(aim.work)+", scs's time of it", cpu(aim.work, "scs", "coatcheck"), aim.scs)
+		t.atLeast(string(aim.work)+", sealed, scs's time of it", cpu(aim.work, "scs", "coatcheck sealed"), 8)
+	}
+	if read := small[site.ReadOne]; read["scs"] != nil {
+		t.atLeast("read one key, scs's bytes of it", read.Ratio("scs", "coatcheck", measure.Bytes), 15)
+	}
+	t.atMost("read one key, sealed, of unsealed", cpu(site.ReadOne, "coatcheck sealed", "coatcheck"), 2)
+	t.write(r)
 }
 
 func workNames() (all []string) {

@@ -49,6 +49,7 @@ func measureScale(o options) error {
 		}
 	}
 	scaleTables(r, sizes, results)
+	scaleTargets(r, results, len(sizes)-1)
 	charts := []struct {
 		file, title, unit string
 		of                func(scaleResult) float64
@@ -90,6 +91,22 @@ func scaleTables(r *report.Report, sizes []int, results map[string][]scaleResult
 		}
 		r.Table(report.Number(float64(size))+" sessions", head, rows)
 	}
+}
+
+// scaleTargets compares at the largest size.
+func scaleTargets(r *report.Report, results map[string][]scaleResult, last int) {
+	lean, signedIn, mixed, scs, scsMixed := results["coatcheck lean"][last], results["coatcheck signed in"][last], results["coatcheck mixed"][last], results["scs"][last], results["scs mixed"][last]
+	var t targets
+	t.atMost("resident bytes, filled, of those stored (lean)", lean.Filled/lean.Stored, 1.3)
+	t.atMost("resident bytes, after churn, of those stored (lean)", lean.Churned/lean.Stored, 1.3)
+	t.atMost("the same, signed in", signedIn.Churned/signedIn.Stored, 1.3)
+	t.atMost("the same, mixed sizes", mixed.Churned/mixed.Stored, 1.3)
+	t.atMost("resident bytes, filled, of scs's (lean)", lean.Filled/scs.Filled, 0.85)
+	t.atMost("resident bytes, after churn, of scs's (lean)", lean.Churned/scs.Churned, 0.6)
+	t.atMost("collector's cycle, of scs's (mixed sizes)", mixed.Collect/scsMixed.Collect, 0.01)
+	t.atMost("p99.99 of a look-up during a sweep, milliseconds (lean)", lean.Sweep.P9999/1e3, 0.3)
+	t.atMost("worst look-up during a sweep, of scs's (lean)", lean.Sweep.Worst/scs.Sweep.Worst, 0.02)
+	t.write(r)
 }
 
 // scaleJob measures one table at one size.

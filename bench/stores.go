@@ -63,6 +63,7 @@ func measureStores(o options) error {
 			return fmt.Errorf("%s: %w", b.name, err)
 		}
 	}
+	loads := map[string]map[string][]loadResult{} // by act and clients, and name
 	for _, a := range acts {
 		for _, clients := range []int{1, 16, 256} {
 			results := map[string][]loadResult{}
@@ -78,10 +79,43 @@ func measureStores(o options) error {
 					results[b.name] = append(results[b.name], result)
 				}
 			}
+			loads[loadName(a, clients)] = results
 			storeTable(r, fmt.Sprintf("%s, %d clients", a, clients), backends, results)
 		}
 	}
+	storeTargets(r, loads)
 	return r.Close()
+}
+
+func loadName(a act, clients int) string { return fmt.Sprintf("%s %d", a, clients) }
+
+func storeTargets(r *report.Report, loads map[string]map[string][]loadResult) {
+	perSecond := func(name, by string, results map[string][]loadResult) float64 {
+		var ratios []float64
+		for round, l := range results[name] {
+			if len(results[by]) > round {
+				ratios = append(ratios, l.PerSecond/results[by][round].PerSecond)
+			}
+		}
+		return measure.Median(ratios)
+	}
+	var t targets
+	creates, reads, uncached := loads[loadName(create, 16)], loads[loadName(readCopy, 1)], loads[loadName(readFresh, 256)]
+	t.atLeast("SQLite, 16 clients, durable creates, of those grouped by hand", perSecond("sqlitestore", "SQLite by hand", creates), 0.7)
+	t.atLeast("SQLite, 16 clients, durable creates, of scs sqlite3store", perSecond("sqlitestore", "scs sqlite3store", creates), 3)
+	t.atMost("SQLite, cached read, time of memstore's", perSecond("memstore", "sqlitestore", reads), 2)
+	t.atLeast("SQLite, cached read, of scs sqlite3store", perSecond("sqlitestore", "scs sqlite3store", reads), 20)
+	if reads["redisstore"] != nil {
+		var p50 []float64
+		for _, l := range reads["redisstore"] {
+			p50 = append(p50, l.P50)
+		}
+		t.atMost("Redis, read of a session used before, microseconds", measure.Median(p50), 3)
+		t.atLeast("Redis, read of a session used before, of scs goredisstore", perSecond("redisstore", "scs goredisstore", reads), 30)
+		t.atLeast("Redis, 256 uncached reads, of rueidis alone", perSecond("redisstore", "rueidis alone", uncached), 0.8)
+		t.atLeast("Redis, 256 uncached reads, of scs goredisstore", perSecond("redisstore", "scs goredisstore", uncached), 1.5)
+	}
+	t.write(r)
 }
 
 func fillBackend(b backend) error {
@@ -93,7 +127,9 @@ func fillBackend(b backend) error {
 	for i := range errs {
 		all.Go(func() {
 			for n := i; n < inUse && errs[i] == nil; n += len(errs) {
-				errs[i] = b.do[create](uint64(n))
+				if errs[i] = b.do[create](uint64(n)); errs[i] == nil && b.do[readCopy] != nil {
+					errs[i] = b.do[readCopy](uint64(n)) // from now on it has been used before
+				}
 			}
 		})
 	}

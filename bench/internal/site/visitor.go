@@ -23,21 +23,6 @@ func (s *httpSite) Close() {
 	}
 }
 
-// Serve returns one handler for the paths /fill and, for any other, the work.
-func (s *httpSite) Serve(w Work) http.Handler {
-	work, first := s.handlers[w], s.handlers[fill]
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/fill" {
-			first.ServeHTTP(w, r)
-			return
-		}
-		work.ServeHTTP(w, r)
-	})
-}
-
-// Server is a site that a net/http server can serve.
-type Server interface{ Serve(Work) http.Handler }
-
 // Visitor implements Site.
 func (s *httpSite) Visitor(w Work) (Visitor, error) {
 	handler := s.handlers[w]
