@@ -9,6 +9,7 @@ import (
 
 	"github.com/coatcheck/coatcheck"
 	"github.com/coatcheck/coatcheck/store"
+	"github.com/coatcheck/coatcheck/store/storetest"
 )
 
 var ctx = context.Background()
@@ -233,6 +234,33 @@ func TestRule1SignOutTwice(t *testing.T) {
 		}
 		if n := srv.events.count(coatcheck.KindEnded, coatcheck.ReasonSignOut); n != 1 {
 			t.Errorf("%d events say that it ended, want 1", n)
+		}
+	})
+}
+
+// Only who ends the session itself expires its cookie: not a sign-out that is
+// overtaken in the store by another, or by a sign-in, whose cookie is newer.
+func TestRule1OvertakenSignOutExpiresNothing(t *testing.T) {
+	everyStore(t, func(t *testing.T, open func() store.Store) {
+		for name, do := range map[string]serve{"sign-out": signOut, "sign-in": signIn("alice")} {
+			t.Run(name, func(t *testing.T) {
+				inner := open()
+				st, faults := storetest.Faulty(inner)
+				srv := newServer(t, st)
+				b := srv.signedIn("alice")
+				other := srv.another()
+				other.store = inner
+				other = other.another()
+				faults.Before(storetest.Delete, func(context.Context) error {
+					faults.Heal()
+					b.stolen().at(other).must(do)
+					return nil
+				})
+				b.must(signOut).wantNoCookie()
+				if n := srv.events.count(coatcheck.KindEnded, coatcheck.ReasonSignOut); n != 0 {
+					t.Errorf("%d events say that it signed out what was gone", n)
+				}
+			})
 		}
 	})
 }
