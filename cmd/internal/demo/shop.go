@@ -41,7 +41,7 @@ func (s *Site) addToCart(w http.ResponseWriter, r *http.Request, session *coatch
 	if err != nil {
 		return err
 	}
-	if err := flash.Set(session, good.Name+" is in your cart."); err != nil {
+	if err := flash.Set(session, "In your cart: "+good.Name+"."); err != nil {
 		return err
 	}
 	return seeOther(w, r, "/shop")

@@ -25,11 +25,11 @@ func TestWhoeverOnlyLooksLeavesNothing(t *testing.T) {
 
 func TestTheFirstClickMakesAVisitorsSession(t *testing.T) {
 	b := openSite(t).browser()
-	addCoat(b).want(t, http.StatusOK, "Evening coat is in your cart.")
+	addCoat(b).want(t, http.StatusOK, "In your cart: Evening coat.")
 	if cookies := b.cookies(); len(cookies) != 1 || cookies["__Host-id-visit"] == "" {
 		t.Fatalf("cookies are %v", cookies)
 	}
-	if again := b.get("/shop"); again.has("is in your cart") {
+	if again := b.get("/shop"); again.has("In your cart:") {
 		t.Error("a sentence for the next page is shown on the one after it too")
 	}
 }
