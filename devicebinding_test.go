@@ -78,6 +78,15 @@ func TestRegistrationIsForOneSessionOnceWithinAMinute(t *testing.T) {
 		other.register().wantStatus(http.StatusBadRequest).wantNoCookie()
 		d.register().wantStatus(http.StatusOK)
 	})
+	t.Run("several session cookies", func(t *testing.T) {
+		srv := newServer(t, memory(), binds(dbsc.Prefer))
+		d, other := srv.signedInDevice("alice"), srv.signedInDevice("mallory")
+		r := d.request(ctx)
+		r.URL.Path = "/device-bound-session/register"
+		r.Header.Set(dbsc.HeaderResponse, d.proof(d.offered))
+		r.AddCookie(&http.Cookie{Name: signedInCookie, Value: other.cookies[signedInCookie]})
+		d.exchange(r).wantStatus(http.StatusBadRequest).wantNoCookie()
+	})
 	t.Run("a second time", func(t *testing.T) {
 		srv := newServer(t, memory(), binds(dbsc.Prefer))
 		d := srv.signedInDevice("alice")

@@ -122,6 +122,10 @@ func bindingRoutes(m *coatcheck.Manager) http.Handler {
 	mux.Handle("POST /sign-out", m.HandlerFunc(func(_ http.ResponseWriter, r *http.Request, s *coatcheck.Session) error {
 		return s.End(r.Context())
 	}))
+	mux.Handle("POST /end-others", m.HandlerFunc(func(_ http.ResponseWriter, r *http.Request, s *coatcheck.Session) error {
+		_, err := s.EndOthers(r.Context())
+		return err
+	}))
 	mux.Handle("GET /me", m.RequireSignIn(m.HandlerFunc(func(w http.ResponseWriter, _ *http.Request, s *coatcheck.Session) error {
 		answerPage(w, "<h1>hello "+s.Subject()+"</h1>")
 		return nil

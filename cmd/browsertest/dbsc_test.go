@@ -99,9 +99,9 @@ func TestASignInThroughAnotherSiteIsBound(t *testing.T) {
 
 // Requests that are on their way while the cookie appears and changes.
 func TestNoRequestIsRefusedWhileTheCookieChanges(t *testing.T) {
-	s := openBindingSite(t, func(c *coatcheck.Config) {
-		c.DeviceBound.Lifetime = time.Minute // so that each request makes the browser renew beside it
-	})
+	// With less than two minutes left, a request makes the browser renew beside it.
+	const early = 2 * time.Minute
+	s := openBindingSite(t, func(c *coatcheck.Config) { c.DeviceBound.Lifetime = early + 8*time.Second })
 	b := openChromium(t, s.site, withoutQuota).tab(t)
 	b.open(s.shop("/"))
 	if got := fetched(b, "POST", "/sign-in"); got != http.StatusOK {
@@ -109,10 +109,13 @@ func TestNoRequestIsRefusedWhileTheCookieChanges(t *testing.T) {
 	}
 	wantAll(t, b, 120, http.StatusOK) // across the registration
 	s.untilBound(b)
-	before, cookie := s.renewals(), b.cookie(s.shop("/"), boundCookie).Value
+	before, cookie := s.renewals(), b.cookie(s.shop("/"), boundCookie)
+	eventually(t, func() bool { return time.Until(time.UnixMilli(int64(cookie.Expires*1000))) < early-time.Second }, func() {
+		t.Fatalf("the cookie is kept until %v", cookie.Expires)
+	})
 	wantAll(t, b, 120, http.StatusOK) // across renewals
 	eventually(t, func() bool { return s.renewals() > before }, func() { t.Fatal("the browser renews nothing early") })
-	eventually(t, func() bool { return b.cookie(s.shop("/"), boundCookie).Value != cookie }, func() {
+	eventually(t, func() bool { return b.cookie(s.shop("/"), boundCookie).Value != cookie.Value }, func() {
 		t.Error("the browser keeps the cookie before")
 	})
 	wantAll(t, b, 20, http.StatusOK)
@@ -189,12 +192,16 @@ func TestASessionThatIsOverIsNotRenewed(t *testing.T) {
 	t.Run("ended from another browser", func(t *testing.T) {
 		b := c.tab(t)
 		s.bind(b)
-		if _, err := s.sessions.EndSubject(t.Context(), "alice"); err != nil {
-			t.Fatal(err)
+		other := c.elsewhere(t)
+		s.bind(other)
+		if got := fetched(other, "POST", "/end-others"); got != http.StatusOK {
+			t.Fatalf("ending the others is answered %d", got)
 		}
 		b.forget(s.shop("/"), boundCookie)
 		over(t, b)
-		s.clock.advance(2 * time.Hour) // the mark that refuses older sign-ins
+		if got := fetched(other, "GET", "/me"); got != http.StatusOK {
+			t.Errorf("the other browser is answered %d", got)
+		}
 		s.bind(b)
 		if got := fetched(b, "GET", "/me"); got != http.StatusOK {
 			t.Errorf("signed in again: %d", got)
