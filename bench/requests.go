@@ -86,6 +86,9 @@ func requestTargets(r *report.Report, small map[site.Work]measure.Results) {
 	if read := small[site.ReadOne]; read["scs"] != nil {
 		t.atLeast("read one key, scs's bytes of it", read.Ratio("scs", "coatcheck", measure.Bytes), 15)
 	}
+	if small[site.ReadOne]["floor with duties"] != nil {
+		t.atMost("read one key, of the floor with duties", cpu(site.ReadOne, "coatcheck", "floor with duties"), 1.6)
+	}
 	t.atMost("read one key, sealed, of unsealed", cpu(site.ReadOne, "coatcheck sealed", "coatcheck"), 2)
 	t.write(r)
 }

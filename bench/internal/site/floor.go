@@ -69,13 +69,7 @@ func newFloor(p Payload) (Site, error) {
 			f.start(w, user(r), values)
 			w.Write(okayBody)
 		}),
-		fill: handle(func(w http.ResponseWriter, r *http.Request) {
-			values := map[string]any{nameKey: name, visitsKey: 1}
-			for i, text := range p.Texts {
-				values[textKey(i)] = text
-			}
-			f.start(w, "", values)
-		}),
+		fill: &floorFill{f, p},
 	}}, nil
 }
 
@@ -135,4 +129,19 @@ func (f *floor) forget(r *http.Request) {
 		delete(f.sessions, hash)
 		f.mu.Unlock()
 	}
+}
+
+// floorFill starts a session of the floor with the payload.
+type floorFill struct {
+	floor   *floor
+	payload Payload
+}
+
+// ServeHTTP implements http.Handler.
+func (f *floorFill) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	values := map[string]any{nameKey: name, visitsKey: 1}
+	for i, text := range f.payload.Texts {
+		values[textKey(i)] = text
+	}
+	f.floor.start(w, "", values)
 }

@@ -23,10 +23,10 @@ func newSCSIdle(p Payload) (Site, error) {
 }
 
 func overSCS(sessions *scs.SessionManager, p Payload) (Site, error) {
-	store := memstore.New()
-	sessions.Store = store
+	// Without its cleaning each minute: no round lasts that long.
+	sessions.Store = memstore.NewWithCleanupInterval(0)
 	handle := func(h http.HandlerFunc) http.Handler { return sessions.LoadAndSave(h) }
-	return &httpSite{close: store.StopCleanup, handlers: Handlers{
+	return &httpSite{handlers: Handlers{
 		Untouched: handle(okay),
 		ReadOne: handle(func(w http.ResponseWriter, r *http.Request) {
 			io.WriteString(w, sessions.GetString(r.Context(), nameKey))

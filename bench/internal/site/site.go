@@ -102,6 +102,7 @@ func (c Contender) Can(w Work) bool {
 // All are the contenders, the floor first, this project's next.
 var All = []Contender{
 	{Name: "floor", New: newFloor},
+	{Name: "floor with duties", Offers: []Work{NoCookie, ReadOne}, New: newDuties},
 	{Name: "coatcheck", New: newCoatcheck},
 	{Name: "coatcheck sealed", New: newCoatcheckSealed},
 	{Name: "scs", New: newSCS},
