@@ -241,6 +241,23 @@ func TestKeyNothingIsSharedWithTheSession(t *testing.T) {
 	})
 }
 
+// TestKeySetHasEncodedWhenItReturns, also for the commit that does it again on
+// newer data.
+func TestKeySetHasEncodedWhenItReturns(t *testing.T) {
+	bytesKey := coatcheck.NewKey[[]byte]("bytes")
+	v := coatchecktest.New(t, coatcheck.Config{}, page(look)).SignedIn("alice")
+	v.Session(func(s *coatcheck.Session) error {
+		raw := []byte("abc")
+		err := bytesKey.Set(s, raw)
+		raw[0] = 'x'
+		coatchecktest.Put(v, textKey, "of another request")
+		return err
+	})
+	if raw, _ := coatchecktest.Value(v, bytesKey); string(raw) != "abc" {
+		t.Errorf("stored is %q", raw)
+	}
+}
+
 func TestKeyDeletePopAndKeys(t *testing.T) {
 	one, two := coatcheck.NewKey[string]("one"), coatcheck.NewKey[string]("two")
 	if one.Name() != "one" {

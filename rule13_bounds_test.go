@@ -158,8 +158,8 @@ func TestRule13ALongSubjectOrLabelIsRefusedOrCut(t *testing.T) {
 		}
 		return nil
 	})
-	label := strings.Repeat("é", 100) + "\r\n\x1b[31m\xff"
-	if info := site.SignedIn("alice", coatcheck.Device(label)).Info(); info.Device != strings.Repeat("é", 64) {
+	label := "\r\n\x1b[1m\xff!" + strings.Repeat("é", 100)
+	if info := site.SignedIn("alice", coatcheck.Device(label)).Info(); info.Device != "[1m!"+strings.Repeat("é", 62) {
 		t.Errorf("the label is %q", info.Device)
 	}
 }
