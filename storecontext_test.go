@@ -33,7 +33,7 @@ func TestStoreCallsEndWithTheirTimeAndTheirVisitor(t *testing.T) {
 			}
 			return ctx.Err()
 		},
-		"waits":         func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
+		"waits": func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
 		"asks until when": func(ctx context.Context) error {
 			until, bounded := ctx.Deadline()
 			if !bounded || time.Until(until) > 5*time.Second {
