@@ -22,6 +22,9 @@ const (
 	noTrouble      = "a store that works gives no errors"
 )
 
+// clockFace is how times are shown.
+const clockFace = "05.000000"
+
 // violation is an answer that breaks a rule.
 type violation struct{ rule, what string }
 
@@ -49,7 +52,7 @@ type life struct {
 	open    int       // requests that present it
 
 	items     map[string]moment // acknowledged
-	inherited map[string]bool   // those that a successor must have too
+	inherited map[string]string // those that a successor must have too, with how they came
 	threats   int               // what may have ended it, or replaced its secret
 	successor int               // sign-ins that may have taken it over
 	ended     *moment
@@ -145,9 +148,10 @@ func (c *checker) checkServed(v *visit, l *life, a *answer) {
 		}
 	}
 	for before := l.parent; before != nil; before = before.parent {
-		for item := range before.inherited {
+		for item, how := range before.inherited {
 			if !slices.Contains(a.List, item) {
-				c.violates(noLostUpdate, "%s is not shown %q, acknowledged before the sign-in", v, item)
+				c.violates(noLostUpdate, "%s is not shown %q, which session %s had from %s before the sign-in of %s, begun by %v and acknowledged at %v",
+					v, item, before.id, how, l.id, l.begun.Format(clockFace), before.ended.at.Format(clockFace))
 			}
 		}
 	}

@@ -22,6 +22,10 @@ const (
 	throttle = idle / 16 // how late activity may be recorded
 	absolute = 90 * time.Second
 	limit    = 2 // sessions of one person
+
+	// knownRetired is how long a session that a sign-in has replaced is known
+	// to have been replaced.
+	knownRetired = 30 * time.Second
 )
 
 // fastClock runs faster than the machine's, unless it is stopped.

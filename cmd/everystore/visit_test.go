@@ -220,11 +220,13 @@ func (c *checker) learn(v *visit, a *answer, cookies []*http.Cookie, end moment,
 		}
 		l := &life{
 			id: id, owner: v.browser, name: name, begun: a.Handled, born: v.start, seen: v.began, used: now, created: v.began, renewed: now,
-			items: map[string]moment{}, inherited: map[string]bool{},
+			items: map[string]moment{}, inherited: map[string]string{},
 		}
 		if v.path == "/sign-in" && served != nil {
 			served.end(end)
-			if served.name == "" {
+			// What expires or is ended while somebody signs in leaves behind
+			// what the sign-in had read of it by then.
+			if served.name == "" && served.threats == 0 && !served.mayHaveExpired(now) {
 				l.parent = served
 			}
 		}
@@ -239,9 +241,12 @@ func (c *checker) learn(v *visit, a *answer, cookies []*http.Cookie, end moment,
 	}
 	served.items[item] = end
 	// A change that comes while its session is being ended is dropped. A
-	// sign-in does not end it but takes it over, with the change.
-	if served.name == "" && served.threats == 0 && !served.mayHaveExpired(now) {
-		served.inherited[item] = true
+	// sign-in does not end it but takes it over with the change, or has the
+	// visitor told that the change comes too late, for as long as it is known
+	// that there was a sign-in.
+	if served.name == "" && served.threats == 0 && !served.mayHaveExpired(now) && now.Sub(v.began) < knownRetired {
+		served.inherited[item] = fmt.Sprintf("%s, from %s to %s (%s to %s by the site's clock)", v,
+			v.start.Format(clockFace), end.at.Format(clockFace), v.began.Format(clockFace), now.Format(clockFace))
 	}
 }
 
