@@ -34,7 +34,11 @@ const csrfRandom = 16
 // Errors are those of Key.Set.
 func (s *Session) CSRFToken() (string, error) {
 	err := s.act(context.WithoutCancel(s.parent), func(ctx context.Context) error {
-		if s.is != nobody {
+		switch s.is {
+		case nobody:
+		case unproven: // its sign-in form needs one, and the browser knows the secret
+			return nil
+		default:
 			return s.refusal()
 		}
 		if err := s.writable(); err != nil {
@@ -82,7 +86,7 @@ func (m *Manager) verifyCSRF(s *Session, r *http.Request) error {
 	switch is {
 	case stale:
 		return ErrStale
-	case holds:
+	case holds, unproven:
 	default:
 		return ErrCSRFToken // without a session there is no token, and the body need not be read
 	}

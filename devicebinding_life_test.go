@@ -174,6 +174,31 @@ func TestAnUnprovenVisitorIsSentToSignInAndCan(t *testing.T) {
 	d.wantText("the coat")
 }
 
+// Where forms need a token, its sign-in form can have one.
+func TestAnUnprovenVisitorGetsATokenForTheSignInForm(t *testing.T) {
+	srv := newServer(t, memory(), binds(dbsc.Prefer))
+	lost := srv.bound("alice").without(boundCookie)
+	lost.server = srv.another(binds(dbsc.Prefer), func(c *coatcheck.Config) { c.RequireCSRFToken = true })
+	visit := func(method, token string, do func(*coatcheck.Session) error) *exchange {
+		r := lost.request(ctx)
+		r.Method = method
+		r.Header.Set("X-CSRF-Token", token)
+		return lost.exchangeWith(lost.server.HandlerFunc(func(_ http.ResponseWriter, _ *http.Request, s *coatcheck.Session) error {
+			return do(s)
+		}), r)
+	}
+	var token string
+	visit(http.MethodGet, "", func(s *coatcheck.Session) (err error) {
+		token, err = s.CSRFToken()
+		return err
+	}).wantStatus(http.StatusOK).wantNoCookie()
+	signIn := func(s *coatcheck.Session) error { return s.SignIn(ctx, "alice") }
+	visit(http.MethodPost, "", signIn).wantStatus(http.StatusForbidden)
+	if x := visit(http.MethodPost, token, signIn).wantStatus(http.StatusOK); !x.sets(signedInCookie) {
+		t.Error("the sign-in sets no cookie")
+	}
+}
+
 // bounceCases are requests of a bound session; those that another place began
 // and that a page can repeat are answered with a page that does.
 var bounceCases = []struct {

@@ -88,6 +88,13 @@ var logged = map[Kind]bool{
 	KindStoreError: true, KindClockSkew: true, KindBoundRefused: true,
 }
 
+// ofThePast reports whether the token is most likely one of a session that has
+// ended: browsers keep cookies longer than stores keep records. Whether it was
+// guessed instead, only their number tells, which OnEvent can count.
+func (e *Event) ofThePast() bool {
+	return e.Kind == KindForgedToken && (e.Reason == ReasonUnknown || e.Reason == ReasonReplaced)
+}
+
 // floodgate lets one event of a kind through each second and counts the rest,
 // so that a flood of forged tokens does not become a flood of log lines. The
 // zero floodgate is ready.
@@ -126,7 +133,7 @@ func (m *Manager) emit(e Event) {
 	if m.config.OnEvent != nil {
 		m.config.OnEvent(e)
 	}
-	if !logged[e.Kind] {
+	if !logged[e.Kind] || e.ofThePast() {
 		return
 	}
 	if missed, ok := m.flood.pass(e.Kind, e.Time); ok {

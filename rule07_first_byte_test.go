@@ -59,7 +59,9 @@ var firstActs = []struct {
 			t.Error(err)
 		}
 	}},
-	{"a redirect", false, 303, true, func(_ *testing.T, w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/next", http.StatusSeeOther) }},
+	{"a redirect", false, 303, true, func(_ *testing.T, w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "/next", http.StatusSeeOther)
+	}},
 	{"http.Error", false, 418, true, func(_ *testing.T, w http.ResponseWriter, _ *http.Request) { http.Error(w, "teapot", http.StatusTeapot) }},
 	{"http.FileServer that finds nothing", false, 404, true, func(_ *testing.T, w http.ResponseWriter, r *http.Request) {
 		http.FileServerFS(fstest.MapFS{}).ServeHTTP(w, r)

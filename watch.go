@@ -27,7 +27,9 @@ type doneState struct {
 // does: signed out, ended by another, expired, superseded by a sign-in, or its
 // secret replaced without grace by Reauthenticate or CredentialsChanged of
 // another request. context.Cause is then an *EndedError. It is for streams and
-// long work, and costs a goroutine until the handler returns.
+// long work, and costs a goroutine until the handler returns. That of a session
+// that is bound to a device ends with the proof that its request came with,
+// after some ten minutes: browsers reconnect an event stream with a newer one.
 //
 // A store that tells of changes ends it at once; otherwise the store is asked
 // every 5 seconds. Waiting is no activity: see Touch.

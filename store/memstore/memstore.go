@@ -32,6 +32,8 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"io"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -81,6 +83,13 @@ func New(opts *Options) *Store {
 const noMark = -1 << 62
 
 var errNoSubject = errors.New("memstore: the subject is empty: name the one whose sessions are meant")
+
+// Format prints a name under every verb: what is kept here is not sealed, and
+// must not get into a log with the configuration of a manager.
+func (s *Store) Format(f fmt.State, _ rune) { io.WriteString(f, "memstore") }
+
+// LogValue logs what Format prints.
+func (s *Store) LogValue() slog.Value { return slog.StringValue("memstore") }
 
 // InProcess states that records never leave the memory of this process.
 func (s *Store) InProcess() {}
