@@ -225,6 +225,30 @@ func TestRule5LongRequestDoesNotForgetTheNewSecret(t *testing.T) {
 	})
 }
 
+// A request that has rotated does not rotate again, however long it takes: the
+// browser has neither secret yet, and goes on with the one before if the answer
+// is lost.
+func TestRule5RequestRotatesOnce(t *testing.T) {
+	everyStore(t, func(t *testing.T, open func() store.Store) {
+		srv, b := rotating(t, open())
+		x := b.begin(func(x *exchange, s *coatcheck.Session) error {
+			err := s.Rotate(ctx)
+			x.pause()
+			return errors.Join(err, s.Rotate(ctx))
+		})
+		srv.clock.advance(2 * grace)
+		x.run().wantStatus(http.StatusOK)
+		if n := srv.events.count(coatcheck.KindRotated); n != 1 {
+			t.Errorf("%d rotations, want 1", n)
+		}
+		b.must(read) // the answer was lost
+		b.wantUser("alice")
+		srv.wantNoAlarm()
+		x.deliver()
+		b.wantUser("alice")
+	})
+}
+
 // The grace of the previous secret is not cut short by the next rotation: a
 // request that was slow to arrive is served for as long as was promised.
 func TestRule5NextRotationWaitsForTheGrace(t *testing.T) {
