@@ -11,7 +11,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math/big"
 	"slices"
 	"strings"
@@ -133,7 +132,7 @@ func decodeJSON(text string, into any) error {
 	if err := uniqueMembers(json.NewDecoder(bytes.NewReader(b))); err != nil {
 		return err
 	}
-	return json.Unmarshal(b, into)
+	return json.Unmarshal(b, into) // which refuses what comes after the object
 }
 
 func uniqueMembers(d *json.Decoder) error {
@@ -142,13 +141,7 @@ func uniqueMembers(d *json.Decoder) error {
 	} else if token != json.Delim('{') {
 		return errors.New("not a JSON object")
 	}
-	if err := members(d, 0); err != nil {
-		return err
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return errors.New("more after the JSON object")
-	}
-	return nil
+	return members(d, 0)
 }
 
 // understood are the members that are read. encoding/json takes names that
