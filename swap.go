@@ -107,7 +107,8 @@ func pause(ctx context.Context, tries int) {
 // store comes back as it is.
 func (s *Session) trySwap(ctx context.Context, edit func(*successor) error) error {
 	m, now := s.manager, s.manager.now()
-	n := successor{record: s.record, head: s.head, token: s.token, earlier: s.earlier}
+	n := &s.next
+	*n = successor{record: s.record, head: s.head, token: s.token, earlier: s.earlier}
 	if len(s.ops) > 0 || edit != nil {
 		if err := s.unseal(); err != nil {
 			return err
@@ -125,12 +126,12 @@ func (s *Session) trySwap(ctx context.Context, edit func(*successor) error) erro
 		n.record.LastSeen = now
 	}
 	if edit != nil {
-		if err := edit(&n); err != nil {
+		if err := edit(n); err != nil {
 			return err
 		}
 	}
 	if n.rekeyed || len(s.ops) > 0 {
-		n.record.Data = m.seal(&n, s.working)
+		n.record.Data = m.seal(n, s.working)
 	}
 	if headChanges {
 		n.record.Head = n.head.Append(nil)
@@ -151,7 +152,7 @@ func (s *Session) trySwap(ctx context.Context, edit func(*successor) error) erro
 			return storeError("update", err)
 		}
 	}
-	s.install(&n)
+	s.install(n)
 	return nil
 }
 
