@@ -30,9 +30,11 @@ type violation struct{ rule, what string }
 
 // moment is when a node acknowledged something, by the machine's clock.
 type moment struct {
-	node int
+	node int // elsewhere: what the node found done already, by another perhaps
 	at   time.Time
 }
+
+const elsewhere = -1
 
 // life is what the visitors know of a session. What they cannot know exactly,
 // since requests overlap, they know from both sides.
@@ -214,16 +216,16 @@ func (l *life) end(at moment) {
 
 // endsAll is told before all sessions of a person are ended; the returned
 // function after it.
-func (c *checker) endsAll(name string, now time.Time, spares *browser) (done func(on int, happened bool)) {
+func (c *checker) endsAll(name string, now time.Time, spares *browser) (done func(happened bool)) {
 	p := &purge{name: name, from: now, spares: spares}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.purges = append(c.purges, p)
-	return func(on int, happened bool) {
+	return func(happened bool) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if happened {
-			p.done = &moment{on, time.Now()}
+			p.done = &moment{elsewhere, time.Now()} // some may have been ended before, by others
 		} else {
 			c.purges = slices.DeleteFunc(c.purges, func(other *purge) bool { return other == p })
 		}

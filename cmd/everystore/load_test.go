@@ -236,7 +236,7 @@ func (r *round) signIn(who *person, b *browser, on *node) (*visit, *answer) {
 func (r *round) purge(who *person, b *browser, on *node, path string) {
 	done := r.endsAll(who.name, r.clock.Now(), b)
 	_, a := r.ask(b, on, path)
-	done(on.number, a != nil)
+	done(a != nil)
 }
 
 // operate is what operators do.
@@ -245,14 +245,18 @@ func (r *round) operate(draw *rand.Rand, who *person, on *node) {
 		done := r.endsAll(who.name, r.clock.Now(), nil)
 		_, err := on.EndSubject(background, who.name)
 		r.noError("EndSubject", err)
-		done(on.number, err == nil)
+		done(err == nil)
 		return
 	}
 	if id, found := r.sessionOf(draw, who); found {
 		done := r.threaten(id)
-		_, err := on.End(background, id)
+		n, err := on.End(background, id)
 		r.noError("End", err)
-		done(on.number, err == nil)
+		by := elsewhere
+		if n == 1 {
+			by = on.number
+		}
+		done(by, err == nil)
 	}
 }
 

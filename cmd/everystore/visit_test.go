@@ -203,10 +203,14 @@ func (c *checker) gone(v *visit, served *life, now time.Time) {
 // learn notes what an answer says to have happened.
 func (c *checker) learn(v *visit, a *answer, cookies []*http.Cookie, end moment, now time.Time, item, name string) {
 	served := c.lives[a.Was]
+	over := moment{elsewhere, end.at}
+	if slices.ContainsFunc(cookies, func(cookie *http.Cookie) bool { return cookie.MaxAge < 0 }) {
+		over = end // who expires a cookie has ended the session itself
+	}
 	switch v.path {
 	case "/sign-out":
 		if served != nil {
-			served.end(end)
+			served.end(over)
 		}
 	case "/password":
 		if served != nil {
@@ -223,7 +227,7 @@ func (c *checker) learn(v *visit, a *answer, cookies []*http.Cookie, end moment,
 			items: map[string]moment{}, inherited: map[string]string{},
 		}
 		if v.path == "/sign-in" && served != nil {
-			served.end(end)
+			served.end(over)
 			// What expires or is ended while somebody signs in leaves behind
 			// what the sign-in had read of it by then.
 			if served.name == "" && served.threats == 0 && !served.mayHaveExpired(now) {
