@@ -8,6 +8,7 @@ import (
 
 	"github.com/coatcheck/coatcheck"
 	"github.com/coatcheck/coatcheck/store"
+	"github.com/coatcheck/coatcheck/store/storetest"
 )
 
 // Work that waits for the end of its session learns of it, and why.
@@ -83,6 +84,68 @@ func TestRule1WorkGoesOnWithItsOwnSession(t *testing.T) {
 					t.Errorf("the request's own doing ended its work: %v", x.err)
 				}
 			})
+		}
+	})
+}
+
+// eventually waits until the condition holds.
+func eventually(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !condition(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: not within %v", what, patience)
+		}
+	}
+}
+
+// Who looks whether the session has ended, and meets the request's own
+// re-authentication half way, does not take it for another's.
+func TestRule1LookingMeetsTheRequestsOwnDoing(t *testing.T) {
+	everyStore(t, func(t *testing.T, open func() store.Store) {
+		st, faults := storetest.Faulty(open())
+		b := newServer(t, st).signedIn("alice")
+		x := b.begin(func(_ *exchange, s *coatcheck.Session) error {
+			looking, release := faults.Hold(storetest.Load)
+			defer release()
+			over := s.Context(context.Background())
+			<-looking
+			looks := faults.Calls(storetest.Load)
+			if err := s.Reauthenticate(ctx); err != nil {
+				return err
+			}
+			release()
+			eventually(t, "looking again", func() bool {
+				return over.Err() != nil || faults.Calls(storetest.Load) > looks
+			})
+			return context.Cause(over)
+		})
+		if x.err != nil {
+			t.Error(x.err)
+		}
+	})
+}
+
+// Work outlives the rotation of its session's secret by another request, and
+// the grace of the one that it began with.
+func TestRule1WorkOutlivesRotation(t *testing.T) {
+	everyStore(t, func(t *testing.T, open func() store.Store) {
+		st, faults := storetest.Faulty(open())
+		srv, b := rotating(t, st)
+		x := b.begin(func(x *exchange, s *coatcheck.Session) error {
+			over := s.Context(context.Background())
+			x.pause()
+			<-over.Done()
+			return context.Cause(over)
+		})
+		b.must(rotate)
+		b.must(read)
+		srv.clock.advance(2 * grace)
+		looks := faults.Calls(storetest.Load)
+		b.must(write("x")) // makes it look; its own load is one
+		eventually(t, "looking", func() bool { return faults.Calls(storetest.Load) > looks+1 })
+		b.must(signOut)
+		if x.run(); !errors.Is(x.err, coatcheck.ErrEnded) {
+			t.Errorf("the work ended by %v, want by the sign-out", x.err)
 		}
 	})
 }
