@@ -22,21 +22,23 @@ func (m *Manager) seal(n *successor, data []byte) []byte {
 // createAnonymous stores a session for a visitor who has none.
 func (s *Session) createAnonymous(ctx context.Context) error {
 	m := s.manager
-	n := m.newSession("", m.config.Idle, m.config.Absolute, m.now())
-	if _, err := s.create(ctx, &n, store.Terms{Began: s.began}); err != nil {
+	n := &s.next
+	m.newSession(n, "", m.config.Idle, m.config.Absolute, m.now())
+	if _, err := s.create(ctx, n, store.Terms{Began: s.began}); err != nil {
 		return err
 	}
-	s.install(&n)
+	s.install(n)
 	s.unsealed = true
 	s.setCookie(cookieVisit)
 	m.emit(s.event(KindCreated, Event{ID: n.record.ID}))
 	return nil
 }
 
-// newSession draws everything that a session has from its beginning.
-func (m *Manager) newSession(subject string, idle, absolute time.Duration, now time.Time) successor {
+// newSession makes n a new session: it draws everything that one has from its
+// beginning.
+func (m *Manager) newSession(n *successor, subject string, idle, absolute time.Duration, now time.Time) {
 	key := m.subjectKey(subject)
-	var n successor
+	*n = successor{}
 	n.token = secret.NewToken(key)
 	n.head = head.Head{
 		SignedIn: subject != "",
@@ -47,8 +49,7 @@ func (m *Manager) newSession(subject string, idle, absolute time.Duration, now t
 		ID: n.token.ID, Subject: key,
 		Created: now, LastSeen: now, Idle: idle, Absolute: now.Add(absolute),
 	}
-	m.draw(&n, now)
-	return n
+	m.draw(n, now)
 }
 
 // draw gives the successor's secret its verifiers, and a new data key.

@@ -68,7 +68,7 @@ type held struct {
 	sealError error
 	key       secret.DataKey
 	gathered
-	next successor // of trySwap, while storing is held
+	next successor // what is being stored, while storing is held
 
 	// For the response:
 	failed   error // why it is that of an error page

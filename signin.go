@@ -136,13 +136,14 @@ func (s *Session) mayChangeCookie() error {
 func (s *Session) signIn(ctx context.Context, subject string, o signIn) error {
 	m := s.manager
 	idle, absolute := m.limits(o.remember)
-	n := m.newSession(subject, idle, absolute, o.now)
+	n := &s.next
+	m.newSession(n, subject, idle, absolute, o.now)
 	n.head.Level = uint8(o.level)
 	n.head.Authenticated = o.authenticated
 	n.head.Remembered, n.head.Lifetime = o.remember > 0, o.remember
 	n.head.Device = []byte(m.deviceLabel(s.request, o.device))
 	n.head.Network = []byte(m.network(s.request))
-	offer := m.offerBinding(&n)
+	offer := m.offerBinding(n)
 
 	carries := !o.dropData && (!s.signedIn() || s.subject() == subject)
 	if s.unseal() != nil {
@@ -153,7 +154,7 @@ func (s *Session) signIn(ctx context.Context, subject string, o signIn) error {
 	if !carries {
 		s.gathered = gathered{}
 	}
-	if err := s.replace(ctx, &n, carries); err != nil {
+	if err := s.replace(ctx, n, carries); err != nil {
 		s.restore(was) // the visitor keeps the session that there was
 		return err
 	}
