@@ -139,10 +139,10 @@ func (c *checker) finish(v *visit, a *answer, cookies []*http.Cookie, item, name
 	for _, l := range v.lives {
 		l.open--
 		l.used = now
-		switch v.problem { // with which nothing has happened
-		case "not signed in":
+		switch v.path + ": " + v.problem { // after which nothing has happened
+		case "/password: not signed in":
 			l.threats--
-		case "too many":
+		case "/sign-in: too many":
 			l.successor--
 		}
 	}
