@@ -162,3 +162,34 @@ func TestRule2GoroutinesOfOneRequest(t *testing.T) {
 		b.wantItems(items...)
 	})
 }
+
+// What one goroutine gathers while the changes of another are made again to
+// newer data is done once.
+func TestRule2GatheredWhileChangesAreMadeAgain(t *testing.T) {
+	everyStore(t, func(t *testing.T, open func() store.Store) {
+		b := newServer(t, open()).signedIn("alice")
+		x := b.begin(func(x *exchange, s *coatcheck.Session) error {
+			runs := 0
+			err := listKey.Update(s, func(list []string) ([]string, error) {
+				if runs++; runs == 2 {
+					gathered := make(chan error)
+					go func() {
+						gathered <- countKey.Update(s, func(n int) (int, error) { return n + 1, nil })
+					}()
+					if err := <-gathered; err != nil {
+						return nil, err
+					}
+				}
+				return append(list, "mine"), nil
+			})
+			x.pause()
+			return errors.Join(err, s.Reload(ctx))
+		})
+		b.must(func(_ *exchange, s *coatcheck.Session) error { return add(s, "theirs") })
+		x.run().wantStatus(http.StatusOK)
+		b.wantItems("mine", "theirs")
+		if n, _ := countKey.Get(b.look()); n != 1 {
+			t.Errorf("counted %d times, want once", n)
+		}
+	})
+}

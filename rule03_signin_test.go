@@ -47,6 +47,9 @@ func TestRule3PlantedCookieIsWorthless(t *testing.T) {
 				id := victim.look().ID()
 				victim.must(c.signIn)
 				victim.wantUser("alice")
+				if victim.cookies[visitCookie] != "" {
+					t.Error("the cookie of the session before is left in the browser")
+				}
 				if kept := victim.look().ID() == id; kept != c.keeps {
 					t.Errorf("the id was kept: %t, want %t", kept, c.keeps)
 				}
