@@ -28,6 +28,9 @@ func (s *Store) Load(ctx context.Context, id store.ID, rec *store.Record, read s
 	defer s.leave()
 	stored, _, err := s.fetch(ctx, id)
 	if rueidis.IsRedisNil(err) {
+		if s.copies != nil {
+			s.copies.drop(id) // whoever was told that it is gone is not told otherwise
+		}
 		return store.ErrNotFound
 	}
 	if err != nil {
