@@ -198,3 +198,16 @@ func (j *jarOfLocalhost) Cookies(*url.URL) (all []*http.Cookie) {
 	}
 	return all
 }
+
+// TestLookingMakesNoSchema: a tool must neither make nor migrate what the sites
+// of another release may be using.
+func TestLookingMakesNoSchema(t *testing.T) {
+	address := startPostgres(t)
+	list := []string{"sessions", "list", "--store", address}
+	for range 2 { // the first look has left nothing for the second
+		var out, errs bytes.Buffer
+		if status := app.Run(background, list, strings.NewReader(""), &out, &errs); status == 0 {
+			t.Fatalf("sessions are listed from an empty database:\n%s", &out)
+		}
+	}
+}

@@ -46,7 +46,7 @@ var forms = []form{
 	{"rediss://", "rediss://HOST[:PORT][/DATABASE]", "the same over TLS", openRedis, nil},
 	{"redis-cluster://", "redis-cluster://HOST,HOST", "a Redis Cluster", openRedis, nil},
 	{"redis-sentinel://", "redis-sentinel://HOST,HOST/PRIMARY", "Redis under Sentinel", openRedis, nil},
-	{"postgres://", "postgres://USER@HOST/DATABASE", "PostgreSQL", openPostgres, nil},
+	{"postgres://", "postgres://USER@HOST/DATABASE", "PostgreSQL", openPostgres, attachPostgres},
 }
 
 // Forms explains every form of a name, one a line.
@@ -125,4 +125,10 @@ func openRedis(ctx context.Context, name, _ string) (Opened, error) {
 
 func openPostgres(ctx context.Context, name, _ string) (Opened, error) {
 	return pgstore.Open(ctx, name, nil)
+}
+
+// attachPostgres leaves the schema to the sites: looking at one must not
+// migrate it under a site of an older release.
+func attachPostgres(ctx context.Context, name, _ string) (Opened, error) {
+	return pgstore.Open(ctx, name, &pgstore.Options{NoMigrate: true})
 }
