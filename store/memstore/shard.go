@@ -62,6 +62,11 @@ func (sh *shard) remove(at ref) {
 	sh.slots.give(at)
 }
 
+// fewBytes is how large a slot may be that a retired record keeps, although a
+// smaller one would do: it is gone in a few minutes, and each sign-in retires
+// one.
+const fewBytes = 1 << 10
+
 // rewrite replaces the record in the slot by rec, but for what an Update keeps,
 // and moves it to another slot if its size asks for that. It reports whether
 // there was room; if not nothing has changed.
@@ -70,7 +75,7 @@ func (sh *shard) rewrite(at ref, rec *store.Record) bool {
 	subject := old.subject()
 	created, lastSeen := old.created(), max(old.lastSeen(), rec.LastSeen.UnixMicro())
 	size := rowSize(len(subject), rec)
-	if sh.slots.fits(at, size) {
+	if sh.slots.fits(at, size) || rec.Retired && size <= len(old) && len(old) <= fewBytes {
 		old.write(rec, subject, created, lastSeen)
 		return true
 	}
