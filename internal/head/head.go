@@ -38,7 +38,10 @@ import (
 	"github.com/coatcheck/coatcheck/internal/secret"
 )
 
-const version = 1
+const (
+	version  = 1
+	fixedLen = 59 // of what every head has before its optional fields
+)
 
 const (
 	flagSignedIn byte = 1 << iota
@@ -155,18 +158,22 @@ func (h *Head) Parse(b []byte) error {
 	if b[0] != version {
 		return fmt.Errorf("%w: it is of version %d, this release reads version %d; it was written by a newer release or by something else", ErrUnknown, b[0], version)
 	}
-	*h = Head{}
-	r := reader{rest: b[1:]}
-	flags := r.byte()
-	h.SignedIn = flags&flagSignedIn != 0
-	h.Remembered = flags&flagRemembered != 0
-	h.Sealed = flags&flagSealed != 0
-	h.HasPrevious = flags&flagPrevious != 0
-	h.HasReplaced = flags&flagReplaced != 0
-	h.Level = r.byte()
-	r.copy(h.Family[:])
-	r.copy(h.Current[:])
-	h.Drawn = r.time()
+	if len(b) < fixedLen {
+		return fmt.Errorf("%w: its %d bytes are fewer than the %d that every record has", ErrUnknown, len(b), fixedLen)
+	}
+	flags := b[1]
+	*h = Head{
+		SignedIn:    flags&flagSignedIn != 0,
+		Remembered:  flags&flagRemembered != 0,
+		Sealed:      flags&flagSealed != 0,
+		HasPrevious: flags&flagPrevious != 0,
+		HasReplaced: flags&flagReplaced != 0,
+		Level:       b[2],
+		Family:      secret.FamilyVerifier(b[3:19]),
+		Current:     secret.Verifier(b[19:51]),
+		Drawn:       instant(b[51:fixedLen]),
+	}
+	r := reader{rest: b[fixedLen:]}
 	if h.SignedIn {
 		h.Authenticated = r.time()
 	}
@@ -218,22 +225,16 @@ func (r *reader) take(n int) []byte {
 
 func (r *reader) copy(dst []byte) { copy(dst, r.take(len(dst))) }
 
-func (r *reader) byte() byte {
-	if b := r.take(1); b != nil {
-		return b[0]
-	}
-	return 0
-}
-
-func (r *reader) uint64() uint64 {
-	if b := r.take(8); b != nil {
-		return binary.BigEndian.Uint64(b)
-	}
-	return 0
-}
-
 func (r *reader) time() time.Time {
-	if us := int64(r.uint64()); us != 0 {
+	if b := r.take(8); b != nil {
+		return instant(b)
+	}
+	return time.Time{}
+}
+
+// instant reads a time; 0 is the zero Time.
+func instant(b []byte) time.Time {
+	if us := int64(binary.BigEndian.Uint64(b)); us != 0 {
 		return time.UnixMicro(us).UTC()
 	}
 	return time.Time{}
@@ -241,7 +242,11 @@ func (r *reader) time() time.Time {
 
 // duration reads one of less than 292 years, which is all that a Duration holds.
 func (r *reader) duration() time.Duration {
-	us := r.uint64()
+	b := r.take(8)
+	if b == nil {
+		return 0
+	}
+	us := binary.BigEndian.Uint64(b)
 	if us > uint64(math.MaxInt64/time.Microsecond) {
 		r.bad = true
 	}
@@ -249,11 +254,12 @@ func (r *reader) duration() time.Duration {
 }
 
 func (r *reader) string(limit int) []byte {
-	n := int(r.byte())
-	if n > limit {
+	length := r.take(1)
+	if length == nil || int(length[0]) > limit {
 		r.bad = true
+		return nil
 	}
-	return r.take(n)
+	return r.take(int(length[0]))
 }
 
 func appendTime(dst []byte, t time.Time) []byte {
