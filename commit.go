@@ -16,7 +16,7 @@ import (
 func (s *Session) conclude(h http.Header) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.opened == nil { // nobody asked for the session
+	if s.held == nil { // nobody asked for the session
 		s.started = true
 		return nil
 	}
@@ -53,9 +53,8 @@ func (s *Session) store() error {
 	if len(s.ops) == 0 && s.is != holds {
 		return nil
 	}
-	now := s.manager.now()
-	rotate := !s.peek && s.rotationDue(now)
-	if len(s.ops) == 0 && !rotate && (s.peek || !s.unseen() && !s.touchDue(now)) {
+	rotate := !s.peek && s.rotationDue()
+	if len(s.ops) == 0 && !rotate && (s.peek || !s.unseen() && !s.touchDue(s.roughly())) {
 		return nil
 	}
 	ctx, cancel := s.manager.writeContext(s.parent)
@@ -85,7 +84,7 @@ func (s *Session) store() error {
 		return s.swap(ctx, attempt{})
 	}
 	if !s.peek {
-		s.noteActivity(ctx, now)
+		s.noteActivity(ctx, s.manager.now())
 	}
 	return nil
 }
@@ -128,6 +127,16 @@ func (s *Session) forgive(err error) {
 	default:
 		s.manager.emit(s.event(KindStoreError, Event{ID: s.record.ID, Detail: "activity: " + err.Error()}))
 	}
+}
+
+// roughly is the time, to tell whether something is due that the next request
+// can do as well. Where it can it goes by the monotonic clock since the request
+// began, which takes half as long to read and misses what the machine slept.
+func (s *Session) roughly() time.Time {
+	if s.manager.ownClock {
+		return s.manager.now()
+	}
+	return s.began.Add(time.Since(s.began))
 }
 
 // unseen reports whether this request is the first with the current secret.

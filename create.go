@@ -16,15 +16,15 @@ func (m *Manager) seal(n *successor, data []byte) []byte {
 	if !n.head.Sealed {
 		return data
 	}
-	return m.scope.Seal(make([]byte, 0, len(data)+secret.Overhead), n.key, n.record.ID, data)
+	return m.scope.Seal(make([]byte, 0, len(data)+secret.Overhead), &n.box, n.record.ID, data)
 }
 
 // createAnonymous stores a session for a visitor who has none.
 func (s *Session) createAnonymous(ctx context.Context) error {
 	m := s.manager
-	n := &s.next
+	n := s.next
 	m.newSession(n, "", m.config.Idle, m.config.Absolute, m.now())
-	if _, err := s.create(ctx, n, store.Terms{Began: s.began}); err != nil {
+	if _, err := s.create(ctx, n, store.Terms{Began: store.Instant(s.began)}); err != nil {
 		return err
 	}
 	s.install(n)
@@ -59,8 +59,8 @@ func (m *Manager) draw(n *successor, now time.Time) {
 	n.head.Drawn = now
 	n.earlier = false
 	if n.head.Sealed {
-		n.key = secret.NewDataKey()
-		n.head.Wrap = m.scope.Wrap(n.key, n.token.Secret)
+		n.box.Use(secret.NewDataKey())
+		n.head.Wrap = m.scope.Wrap(n.box.Key(), n.token.Secret)
 		n.rekeyed = true
 	}
 }

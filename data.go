@@ -22,7 +22,9 @@ type gathered struct {
 	moved   []string    // of these, the ones that another request changed since
 	behind  bool        // the record is newer than base: see catchUp
 
-	readSpace [2]string // for reads: most requests read few
+	// For reads and ops: most requests read and change few.
+	readSpace [2]string
+	opSpace   [1]operation
 }
 
 // operation is one change of one value. It can be done again to newer data, by
@@ -51,7 +53,7 @@ const (
 // writable returns why nothing can be written now, or nil. mu is held.
 func (s *Session) writable() error {
 	switch {
-	case s.closed || s.opened == nil:
+	case s.closed || s.held == nil:
 		return ErrCommitted
 	case s.err != nil:
 		return s.err
@@ -87,7 +89,7 @@ func (s *Session) mayStart() error {
 // read returns the working value of a key and notes that it was seen. mu is
 // held; the value is lent.
 func (s *Session) read(key string) (payload.Value, bool) {
-	if s.closed || s.opened == nil || s.unseal() != nil {
+	if s.closed || s.held == nil || s.unseal() != nil {
 		return payload.Value{}, false
 	}
 	if !s.overwritten(key) {
@@ -132,8 +134,16 @@ func (s *Session) gather(op operation) error {
 		return err
 	}
 	s.working = next
-	s.ops = append(s.ops, op)
+	s.remember(op)
 	return nil
+}
+
+// remember adds an operation that has been done to the working data.
+func (s *Session) remember(op operation) {
+	if s.ops == nil {
+		s.ops = s.opSpace[:0]
+	}
+	s.ops = append(s.ops, op)
 }
 
 // apply returns data with a set, remove or take done to it. The result of an
@@ -238,7 +248,7 @@ func (s *Session) settle() {
 func (s *Session) Discard() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.opened != nil && !s.closed {
+	if s.held != nil && !s.closed {
 		s.drop()
 	}
 }

@@ -13,7 +13,7 @@ import (
 // memory and proves nothing.
 func (m *Manager) deviceLabel(r *http.Request, label string) string {
 	if label == "" {
-		label = describe(r.Header.Get("User-Agent"))
+		return describe(r.Header.Get("User-Agent"))
 	}
 	label = strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {

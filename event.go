@@ -81,11 +81,14 @@ func (e Event) LogValue() slog.Value {
 	return slog.GroupValue(attrs...)
 }
 
-// logged are the kinds that an operator must see.
-var logged = map[Kind]bool{
-	KindForgedToken: true, KindRetiredToken: true, KindCrossSite: true,
-	KindInsecureTransport: true, KindDuplicateCookie: true, KindUndecodable: true,
-	KindStoreError: true, KindClockSkew: true, KindBoundRefused: true,
+// logged reports whether an operator must see events of the kind.
+func (k Kind) logged() bool {
+	switch k {
+	case KindForgedToken, KindRetiredToken, KindCrossSite, KindInsecureTransport, KindDuplicateCookie,
+		KindUndecodable, KindStoreError, KindClockSkew, KindBoundRefused:
+		return true
+	}
+	return false
 }
 
 // ofThePast reports whether the token is most likely one of a session that has
@@ -122,7 +125,7 @@ func (g *floodgate) pass(kind Kind, now time.Time) (missed int, ok bool) {
 }
 
 // hears reports whether anybody is told of events of that kind.
-func (m *Manager) hears(kind Kind) bool { return m.config.OnEvent != nil || logged[kind] }
+func (m *Manager) hears(kind Kind) bool { return m.config.OnEvent != nil || kind.logged() }
 
 // emit hands an event to whoever listens.
 func (m *Manager) emit(e Event) {
@@ -133,7 +136,7 @@ func (m *Manager) emit(e Event) {
 	if m.config.OnEvent != nil {
 		m.config.OnEvent(e)
 	}
-	if !logged[e.Kind] || e.ofThePast() {
+	if !e.Kind.logged() || e.ofThePast() {
 		return
 	}
 	if missed, ok := m.flood.pass(e.Kind, e.Time); ok {

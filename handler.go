@@ -23,7 +23,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.inner.ServeHTTP(w, r)
 		return
 	}
-	began := m.now()
+	began := m.config.Now()
 	v := &visit{Session: Session{manager: m, writer: w, parent: r.Context(), began: began, prompt: h.prompt}}
 	s, inner := &v.Session, &v.request
 	*inner = *r.WithContext((*requestContext)(s))

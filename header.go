@@ -19,11 +19,13 @@ func (s *Session) setCookie(which int) {
 	}
 	var line [192]byte // room for most, and not on the heap
 	var token [secret.TokenLen]byte
+	s.setsCookie = true
 	s.setLines[which] = string(m.attributes.AppendSet(line[:0], m.names[which], s.token.AppendReveal(token[:0]), maxAge))
 }
 
 // expireCookie prepares the line that makes the browser drop the cookie.
 func (s *Session) expireCookie(which int) {
+	s.setsCookie = true
 	s.setLines[which] = s.manager.attributes.Expire(s.manager.names[which])
 }
 
@@ -41,6 +43,9 @@ func (s *Session) writeHeader(h http.Header) {
 // writeCookies adds the prepared lines, one for a name at most: whatever the
 // handler itself set under these names goes.
 func (s *Session) writeCookies(h http.Header) {
+	if !s.setsCookie {
+		return
+	}
 	for which, line := range s.setLines {
 		if line == "" {
 			continue
@@ -79,7 +84,7 @@ func (s *Session) writeVary(h http.Header) {
 // Vary alone the Back button shows the private page after sign-out.
 func (s *Session) writeCacheControl(h http.Header) {
 	control := h["Cache-Control"]
-	if s.setLines != [cookieCount]string{} {
+	if s.setsCookie {
 		for _, value := range control {
 			if strings.Contains(strings.ToLower(value), "no-store") {
 				return

@@ -93,7 +93,7 @@ func (k Key[T]) Update(s *Session, change func(T) (T, error)) error {
 	if err := s.change(op); err != nil {
 		return err
 	}
-	s.ops = append(s.ops, op)
+	s.remember(op)
 	return nil
 }
 
@@ -102,7 +102,7 @@ func (k Key[T]) Update(s *Session, change func(T) (T, error)) error {
 func (k Key[T]) Delete(s *Session) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.standing() == nobody && s.opened != nil && len(s.ops) == 0 && s.err == nil && !s.closed {
+	if s.standing() == nobody && s.held != nil && len(s.ops) == 0 && s.err == nil && !s.closed {
 		return nil
 	}
 	return s.gather(operation{key: k.name, kind: remove})

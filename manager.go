@@ -31,12 +31,14 @@ type Manager struct {
 	queues     queues
 	flood      floodgate
 	sealed     bool         // the store is outside the process
+	ownClock   bool         // Config.Now is not time.Now
 	swept      atomic.Int64 // when a sweep last began, in Unix seconds
 }
 
 // New returns a Manager with this configuration. The error names every
 // contradiction in it, and the remedy.
 func New(config Config) (*Manager, error) {
+	ownClock := config.Now != nil
 	config.setDefaults()
 	if err := config.validate(); err != nil {
 		return nil, err
@@ -52,6 +54,7 @@ func New(config Config) (*Manager, error) {
 		names:      config.cookieNames(),
 		attributes: config.cookieAttributes(),
 		origins:    origins,
+		ownClock:   ownClock,
 	}
 	_, inProcess := config.Store.(store.InProcess)
 	m.sealed = !inProcess
@@ -127,7 +130,7 @@ func (m *Manager) Peek(r *http.Request) (*Session, error) {
 // Call Commit before the response is sent, and add the header that it returns
 // to it. Errors are those of Get, and ErrCrossSite, ErrCSRFToken.
 func (m *Manager) Open(r *http.Request) (*Session, error) {
-	s := &Session{manager: m, request: r, parent: r.Context(), began: m.now(), prompt: true}
+	s := &Session{manager: m, request: r, parent: r.Context(), began: m.config.Now(), prompt: true}
 	if err := m.admit(s, r); err != nil {
 		return nil, err
 	}
@@ -166,6 +169,7 @@ func (m *Manager) sweep(now time.Time) {
 	if now.Unix()-last < int64(sweepEvery/time.Second) || !m.swept.CompareAndSwap(last, now.Unix()) {
 		return
 	}
+	now = store.Instant(now)
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), m.config.StoreTimeout)
 		defer cancel()

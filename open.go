@@ -38,15 +38,6 @@ const (
 	ended
 )
 
-// opened is what remains of a session that was asked for when its request is
-// over: how it stood, and what the server may still read.
-type opened struct {
-	err  error // why it could not be opened
-	is   standing
-	lent [2]string // values of Vary and Cache-Control, lent to the header
-	*held
-}
-
 // held is what a request holds of its session while it lasts: what it presented,
 // what was loaded, and what it has gathered. It is large, so its memory is used
 // again for other requests: see release.
@@ -66,17 +57,18 @@ type held struct {
 
 	unsealed  bool
 	sealError error
-	key       secret.DataKey
+	box       secret.Box // of the session's data key
 	gathered
-	next successor // what is being stored, while storing is held
+	next *successor // what is being stored, while storing is held
 
 	// For the response:
-	failed   error // why it is that of an error page
-	setLines [cookieCount]string
-	offer    dbsc.Secret // challenge of a registration to be offered
+	failed     error // why it is that of an error page
+	setLines   [cookieCount]string
+	setsCookie bool        // there is a line
+	offer      dbsc.Secret // challenge of a registration to be offered
 }
 
-var heldPool = sync.Pool{New: func() any { return new(held) }}
+var heldPool = sync.Pool{New: func() any { return &held{next: new(successor)} }}
 
 // nothingHeld is what a session holds that is over. It is never written to.
 var nothingHeld held
@@ -85,18 +77,23 @@ var nothingHeld held
 // its handler is in a method of the session. Whoever asks later finds the
 // session closed, and in any case nothing. mu is held.
 func (s *Session) release() {
-	if s.opened == nil || s.outsiders > 0 || !s.storing.TryLock() {
+	if s.held == nil || s.outsiders > 0 || !s.storing.TryLock() {
 		return
 	}
 	h := s.held
 	s.held = &nothingHeld
 	s.storing.Unlock()
-	*h = held{headSpace: h.headSpace[:0], dataSpace: h.dataSpace[:0]}
+	headSpace, dataSpace, next := h.headSpace[:0], h.dataSpace[:0], h.next
+	if !next.record.ID.IsZero() { // most requests store nothing
+		*next = successor{}
+	}
+	*h = held{}
+	h.headSpace, h.dataSpace, h.next = headSpace, dataSpace, next
 	heldPool.Put(h)
 }
 
 func (s *Session) standing() standing {
-	if s.opened == nil || s.closed {
+	if s.held == nil || s.closed {
 		return nobody
 	}
 	return s.is
@@ -106,13 +103,13 @@ func (s *Session) standing() standing {
 func (s *Session) open() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.opened != nil {
+	if s.held != nil {
 		return s.err
 	}
 	if s.closed {
 		return ErrCommitted
 	}
-	s.opened = &opened{held: heldPool.Get().(*held)}
+	s.held = heldPool.Get().(*held)
 	s.err = s.find()
 	return s.err
 }
@@ -171,7 +168,7 @@ func (s *Session) present(token secret.Token, signedIn bool) error {
 			}
 			return err
 		}
-		now := s.began
+		now := store.Instant(s.began)
 		if !s.prompt || read == store.Fresh {
 			now = s.manager.now()
 		}
@@ -328,7 +325,7 @@ func (s *Session) remove(subject string, reason Reason) error {
 
 // unseal makes the data readable. mu is held.
 func (s *Session) unseal() error {
-	if s.opened == nil {
+	if s.held == nil {
 		return ErrCommitted
 	}
 	if s.unsealed {
@@ -357,8 +354,8 @@ func (s *Session) plain() ([]byte, error) {
 	if s.earlier {
 		wrap = s.head.PreviousWrap
 	}
-	s.key = s.manager.scope.Unwrap(wrap, s.token.Secret)
-	data, err := s.manager.scope.Open(nil, s.key, s.record.ID, s.record.Data)
+	s.box.Use(s.manager.scope.Unwrap(wrap, s.token.Secret))
+	data, err := s.manager.scope.Open(nil, &s.box, s.record.ID, s.record.Data)
 	if err == nil {
 		err = payload.Check(data)
 	}

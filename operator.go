@@ -152,7 +152,7 @@ func (m *Manager) EndSubject(request context.Context, subject string) (int, erro
 	m.tellEnded(gone, subject)
 	if s, ok := request.Value(contextKey{m}).(*Session); ok {
 		s.mu.Lock()
-		s.began = m.now() // what it does from now on comes after the mark
+		s.began = m.config.Now() // what it does from now on comes after the mark
 		s.mu.Unlock()
 	}
 	return len(gone), nil

@@ -3,12 +3,14 @@ package coatcheck
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 )
 
 // queues make the commits of one session in this process wait for each other
 // once they have met, so that each loses at most one race. Requests never wait
 // here, only commits, and a queue exists only while somebody is in it.
 type queues struct {
+	any    atomic.Int64 // how many queues there are
 	shards [64]queueShard
 }
 
@@ -28,6 +30,9 @@ func (q *queues) shard(id ID) *queueShard {
 
 // busy reports whether commits of that session are waiting already.
 func (q *queues) busy(id ID) bool {
+	if q.any.Load() == 0 {
+		return false
+	}
 	shard := q.shard(id)
 	shard.Lock()
 	defer shard.Unlock()
@@ -46,6 +51,7 @@ func (q *queues) enter(ctx context.Context, id ID) (leave func(), err error) {
 			shard.queues = map[ID]*queue{}
 		}
 		shard.queues[id] = mine
+		q.any.Add(1)
 	}
 	mine.members++
 	shard.Unlock()
@@ -55,6 +61,7 @@ func (q *queues) enter(ctx context.Context, id ID) (leave func(), err error) {
 		defer shard.Unlock()
 		if mine.members--; mine.members == 0 {
 			delete(shard.queues, id)
+			q.any.Add(-1)
 		}
 	}
 	select {

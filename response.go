@@ -141,7 +141,7 @@ func (s *Session) abandon() {
 	if !s.headerOut {
 		s.headerOut = true
 		s.mu.Lock()
-		if s.opened != nil {
+		if s.held != nil {
 			s.writeHeader(s.writer.Header())
 		}
 		s.mu.Unlock()

@@ -26,9 +26,9 @@ func (s *Session) Rotate(ctx context.Context) error {
 }
 
 // rotationDue reports whether RotateEvery asks for a new secret.
-func (s *Session) rotationDue(now time.Time) bool {
+func (s *Session) rotationDue() bool {
 	every := s.manager.config.RotateEvery
-	return every > 0 && s.signedIn() && !now.Before(s.head.Drawn.Add(every)) &&
+	return every > 0 && s.signedIn() && !s.manager.now().Before(s.head.Drawn.Add(every)) &&
 		s.manager.secureTransport(s.request)
 }
 
@@ -90,6 +90,6 @@ func (m *Manager) rotate(n *successor, now time.Time) {
 	n.head.Drawn = now
 	n.earlier = false
 	if n.head.Sealed {
-		n.head.Wrap = m.scope.Wrap(n.key, n.token.Secret)
+		n.head.Wrap = m.scope.Wrap(n.box.Key(), n.token.Secret)
 	}
 }

@@ -28,7 +28,7 @@ type Session struct {
 	request   *http.Request       // as handlers see it
 	writer    http.ResponseWriter // nil if opened by Open
 	parent    context.Context     // of the request
-	began     time.Time           // when the request began; mu guards it after the start
+	began     time.Time           // when the request began, as Config.Now said; mu guards it after the start
 	prompt    bool                // it asked for the session at once: that is when began is
 	crossSite bool                // another site caused the request
 
@@ -39,8 +39,11 @@ type Session struct {
 
 	// mu guards everything below. It is released while functions of the
 	// user's run.
-	mu sync.Mutex
-	*opened
+	mu    sync.Mutex
+	*held           // nil until the session is asked for
+	err   error     // why it could not be opened
+	lent  [2]string // values of Vary and Cache-Control, lent to the header
+	is    standing
 
 	updating  bool // a function of Session.Update is running
 	outsiders int  // how many functions of the user's run, without mu

@@ -136,13 +136,13 @@ func (s *Session) mayChangeCookie() error {
 func (s *Session) signIn(ctx context.Context, subject string, o signIn) error {
 	m := s.manager
 	idle, absolute := m.limits(o.remember)
-	n := &s.next
+	n := s.next
 	m.newSession(n, subject, idle, absolute, o.now)
 	n.head.Level = uint8(o.level)
 	n.head.Authenticated = o.authenticated
 	n.head.Remembered, n.head.Lifetime = o.remember > 0, o.remember
 	n.head.Device = []byte(m.deviceLabel(s.request, o.device))
-	n.head.Network = []byte(m.network(s.request))
+	n.head.Network = m.network(s.request)
 	offer := m.offerBinding(n)
 
 	carries := !o.dropData && (!s.signedIn() || s.subject() == subject)
@@ -167,7 +167,7 @@ func (s *Session) signIn(ctx context.Context, subject string, o signIn) error {
 // that it takes the place of.
 func (s *Session) replace(ctx context.Context, n *successor, carries bool) error {
 	m, subject := s.manager, s.manager.subjectOf(&n.record)
-	terms := store.Terms{Began: s.began, Max: m.config.MaxPerSubject, Refuse: m.config.AtLimit == RefuseSignIn}
+	terms := store.Terms{Began: store.Instant(s.began), Max: m.config.MaxPerSubject, Refuse: m.config.AtLimit == RefuseSignIn}
 	if s.subject() == subject {
 		terms.Replaces = s.record.ID
 	}

@@ -26,7 +26,7 @@ type successor struct {
 	head    head.Head
 	token   secret.Token
 	earlier bool
-	key     secret.DataKey
+	box     secret.Box
 	rekeyed bool // the data must be sealed anew
 }
 
@@ -107,7 +107,7 @@ func pause(ctx context.Context, tries int) {
 // store comes back as it is.
 func (s *Session) trySwap(ctx context.Context, edit func(*successor) error) error {
 	m, now := s.manager, s.manager.now()
-	n := &s.next
+	n := s.next
 	*n = successor{record: s.record, head: s.head, token: s.token, earlier: s.earlier}
 	if len(s.ops) > 0 || edit != nil {
 		if err := s.unseal(); err != nil {
@@ -116,7 +116,7 @@ func (s *Session) trySwap(ctx context.Context, edit func(*successor) error) erro
 		if err := s.catchUp(); err != nil {
 			return err
 		}
-		n.key = s.key
+		n.box = s.box
 	}
 	headChanges := edit != nil || s.unseen()
 	if s.unseen() {
@@ -168,7 +168,7 @@ func (m *Manager) landed(ctx context.Context, r store.Record) bool {
 // install makes a stored successor what the request has.
 func (s *Session) install(n *successor) {
 	s.drew = s.drew || n.token != s.token
-	s.is, s.token, s.earlier, s.key = holds, n.token, n.earlier, n.key
+	s.is, s.token, s.earlier, s.box = holds, n.token, n.earlier, n.box
 	s.record, s.head = n.record, n.head
 	s.unsealed, s.sealError = s.unsealed || len(s.ops) > 0, nil
 	s.settle()
@@ -189,9 +189,9 @@ func (s *Session) reopen(ctx context.Context) error {
 // newest loads the session as it is now, past any copy and in new memory, and
 // makes sure that the request's token still opens it. ErrStale if the session
 // was superseded, ErrEnded if it is gone.
-func (s *Session) newest(ctx context.Context) (*opened, error) {
+func (s *Session) newest(ctx context.Context) (*held, error) {
 	m := s.manager
-	newer := &Session{manager: m, opened: &opened{held: &held{token: s.token, ticket: s.ticket}}}
+	newer := &Session{manager: m, held: &held{token: s.token, ticket: s.ticket}}
 	err := m.load(ctx, s.token.ID, &newer.record, store.Fresh)
 	if errors.Is(err, store.ErrNotFound) {
 		s.is = ended
@@ -206,7 +206,7 @@ func (s *Session) newest(ctx context.Context) (*opened, error) {
 	switch v := newer.judge(m.now()); {
 	case v.opens:
 		newer.earlier = v.earlier
-		return newer.opened, nil
+		return newer.held, nil
 	case v.reason == ReasonIdle, v.reason == ReasonAbsolute, v.reason == ReasonNotBound && !v.foreign:
 		s.is = ended
 		return nil, ErrEnded

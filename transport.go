@@ -109,7 +109,7 @@ func (m *Manager) remote(r *http.Request) string {
 
 // network is the address for lists: cut to the part that names a network, so
 // that a user can tell home from abroad, and nobody a person.
-func (m *Manager) network(r *http.Request) string {
+func (m *Manager) network(r *http.Request) []byte {
 	ip := m.address(r)
 	bits := 48
 	if ip.Is4() {
@@ -117,7 +117,7 @@ func (m *Manager) network(r *http.Request) string {
 	}
 	prefix, err := ip.Prefix(bits)
 	if err != nil {
-		return ""
+		return nil
 	}
-	return prefix.String()
+	return prefix.AppendTo(make([]byte, 0, len("2001:db8:1234::/48")))
 }

@@ -73,7 +73,7 @@ func (s *Session) act(ctx context.Context, f func(context.Context) error) error 
 	defer s.storing.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed || s.opened == nil {
+	if s.closed || s.held == nil {
 		return ErrCommitted
 	}
 	if s.err != nil {

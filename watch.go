@@ -60,7 +60,7 @@ func (s *Session) watch() *doneState {
 		switch {
 		case s.closed:
 			s.done.cancel(nil)
-		case s.opened != nil && s.is == ended:
+		case s.held != nil && s.is == ended:
 			s.done.cancel(&EndedError{ReasonSignOut})
 		}
 	}
@@ -127,7 +127,7 @@ func (s *Session) look(ctx context.Context) (over Reason, next time.Duration) {
 		s.mu.Unlock()
 		return ReasonSignOut, 0
 	}
-	probe := &Session{manager: m, opened: &opened{held: &held{token: s.token, ticket: s.ticket}}}
+	probe := &Session{manager: m, held: &held{token: s.token, ticket: s.ticket}}
 	s.mu.Unlock()
 	err := m.load(ctx, probe.token.ID, &probe.record, store.Fresh)
 	if errors.Is(err, store.ErrNotFound) {

@@ -33,6 +33,33 @@ func (k DataKey) LogValue() slog.Value { return slog.StringValue(redacted) }
 // MarshalText writes a placeholder.
 func (k DataKey) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
+// Box seals and opens with one data key, and keeps what that takes to prepare:
+// setting AES-256-GCM up for a key costs more than using it. The zero Box has
+// the zero key.
+type Box struct {
+	key  DataKey
+	aead cipher.AEAD // nil until it is needed
+}
+
+// Use makes the box one of this key.
+func (b *Box) Use(k DataKey) {
+	if b.key != k {
+		*b = Box{key: k}
+	}
+}
+
+// Key is the key of the box.
+func (b *Box) Key() DataKey { return b.key }
+
+// Format prints a placeholder under every verb.
+func (b Box) Format(f fmt.State, _ rune) { io.WriteString(f, redacted) }
+
+// LogValue logs a placeholder.
+func (b Box) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalText writes a placeholder.
+func (b Box) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
 // Wrapped is a data key under a key derived from a secret: their exclusive or.
 // That is a one-time pad, because a secret wraps one data key only: whatever
 // draws a data key draws a secret too. It needs no check of its own, because
@@ -68,18 +95,18 @@ const sealVersion = 1
 //
 // The manager's name and the session's id are authenticated with it, so that
 // data cannot be moved to another session. Empty data is sealed as nothing.
-func (n Scope) Seal(dst []byte, k DataKey, id store.ID, data []byte) []byte {
+func (n Scope) Seal(dst []byte, b *Box, id store.ID, data []byte) []byte {
 	if len(data) == 0 {
 		return dst
 	}
 	dst = append(dst, sealVersion)
 	var space [MaxScope + len(id)]byte
-	return aead(k).Seal(dst, nil, data, n.bound(space[:0], id))
+	return b.prepared().Seal(dst, nil, data, n.bound(space[:0], id))
 }
 
 // Open appends the data that was sealed to dst, or returns ErrSealed. It is
 // safe for dst to have no capacity in common with sealed.
-func (n Scope) Open(dst []byte, k DataKey, id store.ID, sealed []byte) ([]byte, error) {
+func (n Scope) Open(dst []byte, b *Box, id store.ID, sealed []byte) ([]byte, error) {
 	if len(sealed) == 0 {
 		return dst, nil
 	}
@@ -87,7 +114,7 @@ func (n Scope) Open(dst []byte, k DataKey, id store.ID, sealed []byte) ([]byte, 
 		return dst, fmt.Errorf("sealed data of version %d is unknown to this release: %w", sealed[0], ErrSealed)
 	}
 	var space [MaxScope + len(id)]byte
-	out, err := aead(k).Open(dst, nil, sealed[1:], n.bound(space[:0], id))
+	out, err := b.prepared().Open(dst, nil, sealed[1:], n.bound(space[:0], id))
 	if err != nil {
 		return dst, ErrSealed
 	}
@@ -101,8 +128,11 @@ func (n Scope) bound(dst []byte, id store.ID) []byte {
 	return append(append(dst, id[:]...), n...)
 }
 
-func aead(k DataKey) cipher.AEAD {
-	block, err := aes.NewCipher(k[:])
+func (b *Box) prepared() cipher.AEAD {
+	if b.aead != nil {
+		return b.aead
+	}
+	block, err := aes.NewCipher(b.key[:])
 	if err != nil {
 		panic("coatcheck: a key of 32 bytes was refused: " + err.Error())
 	}
@@ -110,5 +140,6 @@ func aead(k DataKey) cipher.AEAD {
 	if err != nil {
 		panic("coatcheck: AES was refused as the block of GCM: " + err.Error())
 	}
+	b.aead = gcm
 	return gcm
 }

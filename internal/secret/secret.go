@@ -102,17 +102,19 @@ const (
 	labelCSRF     label = "cc1-csrf"
 )
 
-// derive hashes label, name and parts. It does not allocate.
-func (n Scope) derive(l label, parts ...[]byte) [sha256.Size]byte {
-	var space [8 + 1 + MaxScope + secretLen + len(store.ID{})]byte
-	b := append(space[:0], l...)
-	b = append(b, byte(len(n)))
-	b = append(b, n...)
-	for _, p := range parts {
-		b = append(b, p...)
-	}
-	return sha256.Sum256(b)
+// derive hashes label, name and material. It does not allocate.
+func (n Scope) derive(l label, material []byte) [sha256.Size]byte {
+	var b [len(labelVerifier) + 1 + MaxScope + maxMaterial]byte
+	end := copy(b[:], l)
+	b[end] = byte(len(n))
+	end++
+	end += copy(b[end:], n)
+	end += copy(b[end:], material)
+	return sha256.Sum256(b[:end])
 }
+
+// maxMaterial is the length of the longest material.
+const maxMaterial = secretLen
 
 // Verifier returns the verifier of a secret.
 func (n Scope) Verifier(s Secret) Verifier {
@@ -128,5 +130,5 @@ func (n Scope) Family(s Secret) FamilyVerifier {
 // CSRFKey returns the key for a session's CSRF tokens. It depends on the
 // family alone, so that rotation leaves tokens good.
 func (n Scope) CSRFKey(id store.ID, s Secret) [sha256.Size]byte {
-	return n.derive(labelCSRF, id[:], s[:familyLen])
+	return n.derive(labelCSRF, append(id[:], s[:familyLen]...))
 }

@@ -100,20 +100,20 @@ func TestSubjectsShareTheirPlacementAndNothingElse(t *testing.T) {
 func TestSealedDataOpensOnlyAsItWasSealed(t *testing.T) {
 	const scope = secret.Scope("id")
 	key, id := secret.NewDataKey(), secret.NewToken("alice").ID
-	sealed := scope.Seal([]byte("kept"), key, id, []byte("the coat"))
+	sealed := scope.Seal([]byte("kept"), box(key), id, []byte("the coat"))
 	if !bytes.HasPrefix(sealed, []byte("kept")) || len(sealed) != 4+8+secret.Overhead {
 		t.Errorf("sealed into %q", sealed)
 	}
 	sealed = sealed[4:]
-	if data, err := scope.Open([]byte("kept"), key, id, sealed); err != nil || string(data) != "keptthe coat" {
+	if data, err := scope.Open([]byte("kept"), box(key), id, sealed); err != nil || string(data) != "keptthe coat" {
 		t.Errorf("opened into %q, %v", data, err)
 	}
-	if again := scope.Seal(nil, key, id, []byte("the coat")); bytes.Equal(again, sealed) {
+	if again := scope.Seal(nil, box(key), id, []byte("the coat")); bytes.Equal(again, sealed) {
 		t.Error("the same data is sealed the same twice: the nonce is not drawn")
 	}
 	refused := func(what string, scope secret.Scope, key secret.DataKey, id store.ID, sealed []byte) {
 		t.Helper()
-		if data, err := scope.Open(nil, key, id, sealed); !errors.Is(err, secret.ErrSealed) || len(data) > 0 {
+		if data, err := scope.Open(nil, box(key), id, sealed); !errors.Is(err, secret.ErrSealed) || len(data) > 0 {
 			t.Errorf("%s: %q, %v; want ErrSealed", what, data, err)
 		}
 	}
@@ -130,10 +130,10 @@ func TestSealedDataOpensOnlyAsItWasSealed(t *testing.T) {
 }
 
 func TestNothingIsSealedAsNothing(t *testing.T) {
-	if sealed := secret.Scope("id").Seal(nil, secret.DataKey{}, store.ID{}, nil); len(sealed) != 0 {
+	if sealed := secret.Scope("id").Seal(nil, new(secret.Box), store.ID{}, nil); len(sealed) != 0 {
 		t.Errorf("sealed: %x", sealed)
 	}
-	if data, err := secret.Scope("id").Open(nil, secret.DataKey{}, store.ID{}, nil); err != nil || len(data) != 0 {
+	if data, err := secret.Scope("id").Open(nil, new(secret.Box), store.ID{}, nil); err != nil || len(data) != 0 {
 		t.Errorf("opened: %x, %v", data, err)
 	}
 }
@@ -145,7 +145,7 @@ func TestSecretsPrintNothingOfThemselves(t *testing.T) {
 	token := secret.Token{Secret: s}
 	for _, v := range []any{
 		s, &s, key, &key, token, &token,
-		struct{ S secret.Secret }{s}, []secret.DataKey{key}, map[string]secret.Token{"t": token}, []any{&token},
+		struct{ S secret.Secret }{s}, []secret.DataKey{key}, *box(key), box(key), map[string]secret.Token{"t": token}, []any{&token},
 	} {
 		for _, printed := range everyWayToPrint(v) {
 			if reveals(printed, s[:]) || reveals(printed, key[:]) {
@@ -182,4 +182,28 @@ func reveals(text string, bytes []byte) bool {
 		}
 	}
 	return false
+}
+
+// box returns a new box of a key.
+func box(k secret.DataKey) *secret.Box {
+	b := new(secret.Box)
+	b.Use(k)
+	return b
+}
+
+func TestBoxOfAnotherKeyForgetsTheFirst(t *testing.T) {
+	scope, id := secret.Scope("id"), secret.NewToken("alice").ID
+	first, second := secret.NewDataKey(), secret.NewDataKey()
+	b := box(first)
+	underFirst := scope.Seal(nil, b, id, []byte("the coat"))
+	b.Use(second)
+	if b.Key() != second {
+		t.Error("it has the first key still")
+	}
+	if _, err := scope.Open(nil, b, id, underFirst); !errors.Is(err, secret.ErrSealed) {
+		t.Errorf("what the first key sealed opens: %v", err)
+	}
+	if data, err := scope.Open(nil, box(second), id, scope.Seal(nil, b, id, []byte("the coat"))); err != nil || string(data) != "the coat" {
+		t.Errorf("what it seals opens under the second key to %q, %v", data, err)
+	}
 }

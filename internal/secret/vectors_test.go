@@ -100,7 +100,7 @@ func TestVectorOfSealedData(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	data, err := secret.Scope("id").Open(nil, key, id, sealed)
+	data, err := secret.Scope("id").Open(nil, box(key), id, sealed)
 	if err != nil || !bytes.Equal(data, []byte("the coat")) {
 		t.Errorf("sealed data opens to %q, %v", data, err)
 	}
