@@ -244,13 +244,15 @@ func (s *Store) update(rec *store.Record, was uint64, now int64) error {
 	if r.version() != was {
 		return store.ErrConflict
 	}
-	hash, subject := s.subjectHash(r.subject()), len(r.subject())
+	subject := len(r.subject())
+	var hash uint64
+	if rec.Retired {
+		hash = s.subjectHash(r.subject())
+	}
 	if !sh.rewrite(at, rec) {
 		return noRoom{rowSize(subject, rec), subject == 0}
 	}
-	if rec.Retired {
-		s.leave(hash, rec.ID)
-	}
+	s.leave(hash, rec.ID)
 	return nil
 }
 
