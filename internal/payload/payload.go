@@ -163,6 +163,13 @@ func next(rest []byte) (name []byte, v Value, tail []byte, ok bool) {
 // cut takes a length and as many bytes. A length written longer than needed is
 // refused, so that there is one way to write a payload.
 func cut(b []byte) (head, tail []byte, ok bool) {
+	if len(b) > 0 && b[0] < 0x80 { // most lengths have one byte
+		end := 1 + int(b[0])
+		if end > len(b) {
+			return nil, nil, false
+		}
+		return b[1:end:end], b[end:], true
+	}
 	n, used := binary.Uvarint(b)
 	if used <= 0 || n > uint64(len(b)-used) || used != uvarintLen(int(n)) {
 		return nil, nil, false
