@@ -149,9 +149,9 @@ func (s *Session) remember(op operation) {
 // apply returns data with a set, remove or take done to it. The result of an
 // update comes as a set.
 func (s *Session) apply(data []byte, op operation) ([]byte, error) {
-	old, found := payload.Find(data, op.key)
 	switch op.kind {
 	case remove, take:
+		old, found := payload.Find(data, op.key)
 		if !found || op.kind == take && !old.Equal(op.value) {
 			return data, nil
 		}

@@ -363,3 +363,18 @@ func TestRule5WhatIsNotRotated(t *testing.T) {
 		}
 	})
 }
+
+// The first request with a new secret records that it was seen. What it writes
+// after its response has started is sealed under the session's own key still.
+func TestRule5WriteAfterTheNewSecretWasSeen(t *testing.T) {
+	everyStore(t, func(t *testing.T, open func() store.Store) {
+		_, b := rotating(t, open())
+		b.must(rotate)
+		b.must(func(x *exchange, s *coatcheck.Session) error {
+			textKey.Get(s)
+			x.writer.WriteHeader(http.StatusOK)
+			return s.Update(ctx, func() error { return textKey.Set(s, "written late") })
+		})
+		b.wantText("written late")
+	})
+}

@@ -108,7 +108,7 @@ func pause(ctx context.Context, tries int) {
 func (s *Session) trySwap(ctx context.Context, edit func(*successor) error) error {
 	m, now := s.manager, s.manager.now()
 	n := s.next
-	*n = successor{record: s.record, head: s.head, token: s.token, earlier: s.earlier}
+	n.record, n.head, n.token, n.earlier, n.rekeyed = s.record, s.head, s.token, s.earlier, false
 	if len(s.ops) > 0 || edit != nil {
 		if err := s.unseal(); err != nil {
 			return err
@@ -116,8 +116,8 @@ func (s *Session) trySwap(ctx context.Context, edit func(*successor) error) erro
 		if err := s.catchUp(); err != nil {
 			return err
 		}
-		n.box = s.box
 	}
+	n.box = s.box
 	headChanges := edit != nil || s.unseen()
 	if s.unseen() {
 		n.head.Seen = now
