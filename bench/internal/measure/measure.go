@@ -62,8 +62,8 @@ func Compare(subjects []Subject, rounds int, d time.Duration, goroutines int) (R
 
 // measure runs each operation again and again until about d has passed.
 func measure(operations []func(), d time.Duration) Sample {
-	batch := warmUp(operations[0])
 	runtime.GC() // nobody pays for what the one before has left
+	batch := warmUp(operations[0], d/4)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	done := make([]int, len(operations))
@@ -97,16 +97,22 @@ func measure(operations []func(), d time.Duration) Sample {
 	}
 }
 
-// warmUp returns how often the operation can run in about a fifth of a
-// millisecond, so that reading the clock costs nothing.
-func warmUp(operation func()) int {
+// warmUp runs the operation for at least d, so that caches and pools are as in
+// a server that has been running. It returns how often the operation can run in
+// about a fifth of a millisecond: with that many between two readings of the
+// clock, the clock costs nothing.
+func warmUp(operation func(), d time.Duration) int {
 	const long = 200 * time.Microsecond
-	for n := 1; ; n *= 2 {
+	begin := time.Now()
+	for n := 1; ; {
 		start := time.Now()
 		for range n {
 			operation()
 		}
-		if took := time.Since(start); took >= long || n >= 1<<16 {
+		enough := time.Since(start) >= long || n >= 1<<16
+		if !enough {
+			n *= 2
+		} else if time.Since(begin) >= d {
 			return n
 		}
 	}
