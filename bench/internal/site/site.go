@@ -1,6 +1,7 @@
 // Package site holds the contenders: one small site for each session library,
 // set up as its documentation says, all with the same handlers. Begin with
-// [All]; floor.go is what everything is measured against.
+// [All]; floor.go is what everything is measured against, and [Ladders] lead
+// from there to what Coatcheck does, a duty at a time.
 package site
 
 import (
@@ -102,7 +103,8 @@ func (c Contender) Can(w Work) bool {
 // All are the contenders, the floor first, this project's next.
 var All = []Contender{
 	{Name: "floor", New: newFloor},
-	{Name: "floor with duties", Offers: []Work{NoCookie, ReadOne}, New: newDuties},
+	{Name: "floor with duties", New: withDuties(allDuties)}, // the last rungs of Ladders
+	{Name: "floor with duties sealed", New: withDuties(allDutiesSealed)},
 	{Name: "coatcheck", New: newCoatcheck},
 	{Name: "coatcheck sealed", New: newCoatcheckSealed},
 	{Name: "scs", New: newSCS},
