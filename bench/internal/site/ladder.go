@@ -18,13 +18,14 @@ type Ladder struct {
 	Work   Work
 	Sealed bool
 	Rungs  []Rung // the floor first
-	Own    string // the contender for which the last rung is the bound
+	Bound  string // the last rung's name among All
+	Own    string // the contender for which it is the bound
 }
 
 // Rung is the floor with some duties.
 type Rung struct {
 	Contender        // its Name says which duty it adds
-	Keeps     string // the decision of docs/design.md that asks for it
+	Keeps     string // what asks for it: a heading of docs/design.md, or a threat of docs/threat-model.md
 }
 
 // Title names the ladder.
@@ -55,10 +56,17 @@ const (
 	// their order; requests of other sites that could change something are
 	// refused.
 	allCookies
+	// toTheEnd: several goroutines of a request may use its session, some of
+	// them after the handler has returned, so it has a lock and an end; a
+	// panic must not lose a cookie whose session is stored.
+	toTheEnd
 	// ownCopy: records are bytes, of which each request has a copy. So nothing
 	// of a session is shared between requests, and values are found and
 	// decoded in them.
 	ownCopy
+	// usedAgain is a saving and no duty: what a request holds is wiped and
+	// used again by another. It needs the lock and the end.
+	usedAgain
 	// limits: idle and absolute, both by what is recorded; whether the session
 	// was superseded; whether a wrong secret is a retired one. Activity is
 	// recorded when the answer starts, at most once a minute.
@@ -66,13 +74,6 @@ const (
 	// cacheHeaders: an answer that read a session says so to caches, unless
 	// the handler has.
 	cacheHeaders
-	// toTheEnd: several goroutines of a request may use its session, some of
-	// them after the handler has returned, so it has a lock and an end; a
-	// panic must not lose a cookie whose session is stored.
-	toTheEnd
-	// usedAgain is a saving and no duty: what a request holds is wiped and
-	// used again by another. It needs the lock and the end.
-	usedAgain
 
 	// gathered: changes are done to the request's own copy and stored in one
 	// operation before the first byte; the client gets an error if that fails.
@@ -128,12 +129,12 @@ var readSteps = []step{
 	{ownRequest, "request, context, writer of its own", "Committed before the first byte"},
 	{twoClocks, "clock read twice", "Two clocks, both the server's"},
 	{idAndVerifier, "id and verifier", "A token is an id and a secret"},
-	{allCookies, "all cookies, other sites", "Other sites are refused with or without a cookie"},
-	{ownCopy, "own copy of a packed record", "A commit is a compare-and-swap per key"},
-	{limits, "limits, standing, activity", "Two clocks, both the server's"},
-	{cacheHeaders, "Vary and Cache-Control", "Committed before the first byte"},
+	{allCookies, "all cookies, other sites", "Cookie tossing"},
 	{toTheEnd, "lock, end, panic", "What a request holds is used again, wiped"},
+	{ownCopy, "own copy of a packed record", "A commit is a compare-and-swap per key"},
 	{usedAgain, "memory used again", "What a request holds is used again, wiped"},
+	{limits, "limits, standing, activity", "Two clocks, both the server's"},
+	{cacheHeaders, "Vary and Cache-Control", "Private pages in caches"},
 }
 
 var writeSteps = []step{
@@ -145,10 +146,10 @@ var writeSteps = []step{
 
 var signInSteps = []step{
 	{cookieLast, "cookie with the first byte", "Committed before the first byte"},
-	{secureTransport, "secure transport", "A visitor and a signed-in user have different cookies"},
+	{secureTransport, "secure transport", "Cookies sent without TLS"},
 	{familyAndPlace, "family and placement", "Rotation has a grace and an alarm"},
-	{description, "device and network", "What operators get beyond the visitor's own"},
-	{subjectIndex, "index and limit by subject", "Ending a subject leaves a mark"},
+	{description, "device and network", "Tracking within a session"},
+	{subjectIndex, "index and limit by subject", "Too many sessions"},
 	{retirement, "old session retired", "Sign-in makes a new session, then retires the old"},
 }
 
@@ -184,14 +185,14 @@ var (
 
 func sealedLadder(work Work, unsealed ...[]step) Ladder {
 	l := newLadder(work, sealedSteps, unsealed...)
-	l.Sealed, l.Own = true, "coatcheck sealed"
+	l.Sealed, l.Bound, l.Own = true, "floor with duties sealed", "coatcheck sealed"
 	return l
 }
 
 // newLadder has the floor, a rung with all that is owed before the first of the
 // steps, if there is anything, and a rung for each step.
 func newLadder(work Work, steps []step, before ...[]step) Ladder {
-	l := Ladder{Work: work, Own: "coatcheck"}
+	l := Ladder{Work: work, Bound: "floor with duties", Own: "coatcheck"}
 	owes := all(before...)
 	add := func(name, keeps string, build func(Payload) (Site, error)) {
 		l.Rungs = append(l.Rungs, Rung{Contender{Name: name, Offers: []Work{work}, New: build}, keeps})

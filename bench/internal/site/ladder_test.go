@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -70,6 +71,31 @@ func TestEveryRungDoesItsWork(t *testing.T) {
 					}
 				}
 			})
+		}
+	}
+}
+
+// What asks for a rung is a heading of the design or a threat, where its reason
+// is found.
+func TestEveryRungIsAskedFor(t *testing.T) {
+	design, err := os.ReadFile("../../../docs/design.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	threats, err := os.ReadFile("../../../docs/threat-model.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, ladder := range Ladders {
+		for _, rung := range ladder.Rungs {
+			if rung.Keeps != "" && !strings.Contains(string(design), "\n## "+rung.Keeps+"\n") && !strings.Contains(string(threats), "\n| **"+rung.Keeps+"**") {
+				t.Errorf("%s: %q is neither a heading of docs/design.md nor a threat", rung.Name, rung.Keeps)
+			}
+		}
+		for _, name := range []string{ladder.Bound, ladder.Own} {
+			if _, err := Named(name); err != nil {
+				t.Error(err)
+			}
 		}
 	}
 }
