@@ -32,6 +32,16 @@ func (t *targets) add(what string, measured float64, word string, limit float64,
 	t.rows = append(t.rows, row)
 }
 
+// note adds a ratio that has no limit.
+func (t *targets) note(what string, measured float64) {
+	if measured == 0 {
+		return
+	}
+	row := []string{what, digits(measured), "-", ""}
+	fmt.Fprintf(os.Stderr, "  for comparison: %v\n", row)
+	t.rows = append(t.rows, row)
+}
+
 func digits(v float64) string {
 	if v != 0 && v < 0.1 {
 		return fmt.Sprintf("%.4f", v)

@@ -136,6 +136,15 @@ func (r Results) Ratio(name, by string, of func(Sample) float64) float64 {
 	return Median(ratios)
 }
 
+// Difference returns the median of what name has more than by, round by round.
+func (r Results) Difference(name, by string, of func(Sample) float64) float64 {
+	var differences []float64
+	for round := range r[name] {
+		differences = append(differences, of(r[name][round])-of(r[by][round]))
+	}
+	return Median(differences)
+}
+
 // These are the fields of a sample, for Median and Ratio.
 func Nanos(s Sample) float64  { return s.Nanos }
 func CPU(s Sample) float64    { return s.CPU }

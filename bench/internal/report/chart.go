@@ -25,7 +25,7 @@ const (
 	left, right, top, below = 80, 190, 50, 60
 )
 
-var colours = []string{"#0b5fa5", "#c2410c", "#15803d", "#7e22ce", "#a16207", "#be185d", "#0f766e", "#475569", "#1e293b"}
+var colours = []string{"#0b5fa5", "#c2410c", "#15803d", "#7e22ce", "#a16207", "#be185d", "#0f766e", "#475569", "#1e293b", "#65a30d", "#f472b6"}
 
 // axis maps values to places, logarithmically.
 type axis struct{ low, high, from, to float64 }

@@ -44,9 +44,14 @@ func (r *Report) Table(title string, head []string, rows [][]string) {
 }
 
 // Chart writes a chart beside the report and shows it in it.
-func (r *Report) Chart(file string, c Chart) error {
-	fmt.Fprintf(&r.text, "![%s](%s)\n\n", c.Title, file)
-	return r.write(file, []byte(c.SVG()))
+func (r *Report) Chart(file string, c Chart) error { return r.drawing(file, c.Title, c.SVG()) }
+
+// Steps does the same with steps.
+func (r *Report) Steps(file string, s Steps) error { return r.drawing(file, s.Title, s.SVG()) }
+
+func (r *Report) drawing(file, title, svg string) error {
+	fmt.Fprintf(&r.text, "![%s](%s)\n\n", title, file)
+	return r.write(file, []byte(svg))
 }
 
 // Close writes the report.
