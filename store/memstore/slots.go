@@ -31,8 +31,8 @@ const (
 	smallestSlot  = 128
 	largestSlot   = 32 << 10 // above that, a row has a chunk to itself
 	smallestChunk = 2 << 10
-	largestChunk  = 64 << 10
-	chunkOverhead = 64 // what the slice of chunks takes for each
+	largestChunk  = 128 << 10 // of the smallest slots it holds 1<<refSlotBits
+	chunkOverhead = 64        // what the slice of chunks takes for each
 	pageSize      = 8 << 10
 
 	slotSizes = 8*8 + 1   // 8 octaves of 8, and the smallest of the next
