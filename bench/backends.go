@@ -33,7 +33,7 @@ func openBackends() (backends []backend, stop func(), err error) {
 		return nil, stop, err
 	}
 	stops = append(stops, func() { os.RemoveAll(dir) })
-	backends = append(backends, ours("memstore", memstore.New(nil)))
+	backends = append(backends, ours("memstore", memstore.New(&memstore.Options{MaxBytes: 8 << 30})))
 	for _, family := range []func(string) ([]backend, func(), error){sqliteFamily, redisFamily, postgresFamily} {
 		more, end, err := family(dir)
 		if end != nil {
