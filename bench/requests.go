@@ -22,9 +22,9 @@ func measureRequests(o options) error {
 	// and what is measured would be how often it starts.
 	heap := make([]byte, 64<<20)
 	defer runtime.KeepAlive(heap)
-	rounds, each := 9, 100*time.Millisecond
+	rounds, each := 9, 200*time.Millisecond
 	if o.quick {
-		rounds, each = 5, 30*time.Millisecond
+		rounds, each = 5, 40*time.Millisecond
 	}
 	r := report.New(o.out, "requests", "One request, in process")
 	r.Say("%s\n", machine())
