@@ -40,7 +40,8 @@ func (m *Manager) newSession(n *successor, subject string, idle, absolute time.D
 	key := m.subjectKey(subject)
 	*n = successor{}
 	n.token = secret.NewToken(key)
-	n.head = head.Head{
+	n.head = &n.newHead
+	n.newHead = head.Head{
 		SignedIn: subject != "",
 		Sealed:   m.sealed,
 		Name:     m.nameBytes,

@@ -23,7 +23,8 @@ const (
 // it is.
 type successor struct {
 	record  store.Record
-	head    head.Head
+	head    *head.Head // newHead, or the present one, which is large, where that stays
+	newHead head.Head
 	token   secret.Token
 	earlier bool
 	box     secret.Box
@@ -108,7 +109,7 @@ func pause(ctx context.Context, tries int) {
 func (s *Session) trySwap(ctx context.Context, edit func(*successor) error) error {
 	m, now := s.manager, s.manager.now()
 	n := s.next
-	n.record, n.head, n.token, n.earlier, n.rekeyed = s.record, s.head, s.token, s.earlier, false
+	n.record, n.head, n.token, n.earlier, n.rekeyed = s.record, &s.head, s.token, s.earlier, false
 	if len(s.ops) > 0 || edit != nil {
 		if err := s.unseal(); err != nil {
 			return err
@@ -119,6 +120,10 @@ func (s *Session) trySwap(ctx context.Context, edit func(*successor) error) erro
 	}
 	n.box = s.box
 	headChanges := edit != nil || s.unseen()
+	if headChanges {
+		n.newHead = s.head
+		n.head = &n.newHead
+	}
 	if s.unseen() {
 		n.head.Seen = now
 	}
@@ -169,7 +174,10 @@ func (m *Manager) landed(ctx context.Context, r store.Record) bool {
 func (s *Session) install(n *successor) {
 	s.drew = s.drew || n.token != s.token
 	s.is, s.token, s.earlier, s.box = holds, n.token, n.earlier, n.box
-	s.record, s.head = n.record, n.head
+	s.record = n.record
+	if n.head != &s.head {
+		s.head = *n.head
+	}
 	s.unsealed, s.sealError = s.unsealed || len(s.ops) > 0, nil
 	s.settle()
 }
