@@ -13,7 +13,9 @@ import "slices"
 // It owes nothing to the library but the rules. Left out, because a bit in a
 // byte or an empty map would be all to see of it here: secrets that have been
 // rotated away, device binding, anonymous sessions being started, marks left by
-// ended subjects, events that nobody hears.
+// ended subjects, events that nobody hears; and what serves more than one
+// store or request: the store's interface and time limit, the sweep, the queue
+// of commits that meet, and in which cookie a token came.
 type Ladder struct {
 	Work   Work
 	Sealed bool
