@@ -32,12 +32,13 @@ func (s *Session) expireCookie(which int) {
 // writeHeader adds to the header of a response what belongs there by now. The
 // session has been asked for. mu is held.
 func (s *Session) writeHeader(h http.Header) {
+	lent := new([2]string) // the values of Vary and Cache-Control: the header's from now on
 	s.writeCookies(h)
 	if s.offer != "" {
 		h.Set(dbsc.HeaderRegistration, s.manager.config.DeviceBound.RegistrationHeader(s.offer))
 	}
-	s.writeVary(h)
-	s.writeCacheControl(h)
+	s.writeVary(h, lent[0:1:1])
+	s.writeCacheControl(h, lent[1:2:2])
 }
 
 // writeCookies adds the prepared lines, one for a name at most: whatever the
@@ -62,11 +63,11 @@ func (s *Session) writeCookies(h http.Header) {
 }
 
 // writeVary says that the response depends on the cookies, once.
-func (s *Session) writeVary(h http.Header) {
+func (s *Session) writeVary(h http.Header, lent []string) {
 	vary := h["Vary"]
 	if len(vary) == 0 {
-		s.lent[0] = "Cookie"
-		h["Vary"] = s.lent[0:1:1]
+		lent[0] = "Cookie"
+		h["Vary"] = lent
 		return
 	}
 	for _, value := range vary {
@@ -82,7 +83,7 @@ func (s *Session) writeVary(h http.Header) {
 // writeCacheControl keeps tokens and private pages out of every cache. Nothing
 // else does: Set-Cookie does not stop a shared cache (RFC 9111, 7.3), and with
 // Vary alone the Back button shows the private page after sign-out.
-func (s *Session) writeCacheControl(h http.Header) {
+func (s *Session) writeCacheControl(h http.Header, lent []string) {
 	control := h["Cache-Control"]
 	if s.setsCookie {
 		for _, value := range control {
@@ -93,6 +94,6 @@ func (s *Session) writeCacheControl(h http.Header) {
 	} else if len(control) > 0 || !(s.is == holds && s.head.SignedIn || s.is == ended || s.is == stale || s.is == unproven) {
 		return
 	}
-	s.lent[1] = "no-store"
-	h["Cache-Control"] = s.lent[1:2:2]
+	lent[0] = "no-store"
+	h["Cache-Control"] = lent
 }

@@ -40,15 +40,14 @@ type Session struct {
 	// mu guards everything below. It is released while functions of the
 	// user's run.
 	mu    sync.Mutex
-	*held           // nil until the session is asked for
-	err   error     // why it could not be opened
-	lent  [2]string // values of Vary and Cache-Control, lent to the header
+	*held       // nil until the session is asked for
+	err   error // why it could not be opened
 	is    standing
 
-	updating  bool // a function of Session.Update is running
-	outsiders int  // how many functions of the user's run, without mu
-	peek      bool // the request is no activity
-	closed    bool // the handler has returned
+	updating  bool  // a function of Session.Update is running
+	peek      bool  // the request is no activity
+	closed    bool  // the handler has returned
+	outsiders int32 // how many functions of the user's run, without mu
 
 	// started: what was gathered has been stored, because the final header is
 	// about to be sent.
