@@ -26,12 +26,15 @@ func loadServer(s server, connections int, d time.Duration) (perSecond float64, 
 			if err == nil {
 				defer conn.Close()
 				conn.SetDeadline(time.Now().Add(d + time.Minute))
-				err = askAgain(conn, request, 20, nil) // warm
+			}
+			var length int
+			if err == nil {
+				length, err = firstAnswers(conn, request)
 			}
 			ready.Done()
-			end, open := <-begin
-			if err == nil && open {
-				err = askAgain(conn, request, 0, func() bool { answered[i]++; return time.Now().Before(end) })
+			end := <-begin
+			if err == nil {
+				answered[i], err = askUntil(end, conn, request, length)
 			}
 			errs[i] = err
 		})
@@ -53,22 +56,45 @@ func loadServer(s server, connections int, d time.Duration) (perSecond float64, 
 	return float64(total) / elapsed, nil
 }
 
-// askAgain sends the request count times, or while more says so.
-func askAgain(conn net.Conn, request []byte, count int, more func() bool) error {
+// firstAnswers sends the request a few times, and returns how long the last
+// answer was.
+func firstAnswers(conn net.Conn, request []byte) (length int, err error) {
 	in := bufio.NewReader(conn)
-	for n := 0; more != nil || n < count; n++ {
+	var answer bytes.Buffer
+	for range 20 {
+		answer.Reset()
 		if _, err := conn.Write(request); err != nil {
-			return err
+			return 0, err
 		}
-		if err := readAnswer(in, io.Discard); err != nil {
-			return err
-		}
-		if more != nil && !more() {
-			return nil
+		if err := readAnswer(in, &answer); err != nil {
+			return 0, err
 		}
 	}
-	return nil
+	return answer.Len(), nil
 }
+
+// askUntil sends the request until end. All answers must be as long as the
+// first were: so the load costs as little as it can, and the server is what is
+// measured.
+func askUntil(end time.Time, conn net.Conn, request []byte, length int) (answered int, err error) {
+	answer := make([]byte, length)
+	for {
+		if _, err := conn.Write(request); err != nil {
+			return answered, err
+		}
+		if _, err := io.ReadFull(conn, answer); err != nil {
+			return answered, err
+		}
+		if !bytes.HasPrefix(answer, success) {
+			return answered, fmt.Errorf("answered %q", answer)
+		}
+		if answered++; !time.Now().Before(end) {
+			return answered, nil
+		}
+	}
+}
+
+var success = []byte("HTTP/1.1 200")
 
 // readAnswer copies one answer with a Content-Length to w. A status other than
 // 200 is an error.
@@ -82,7 +108,7 @@ func readAnswer(in *bufio.Reader, w io.Writer) error {
 		if _, err := w.Write(line); err != nil {
 			return err
 		}
-		if first && !bytes.HasPrefix(line, []byte("HTTP/1.1 200")) {
+		if first && !bytes.HasPrefix(line, success) {
 			return fmt.Errorf("answered %q", line)
 		}
 		line = bytes.TrimRight(line, "\r\n")

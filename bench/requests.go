@@ -22,7 +22,7 @@ func measureRequests(o options) error {
 	// and what is measured would be how often it starts.
 	heap := make([]byte, 64<<20)
 	defer runtime.KeepAlive(heap)
-	rounds, each := 9, 200*time.Millisecond
+	rounds, each := 9, 100*time.Millisecond
 	if o.quick {
 		rounds, each = 5, 40*time.Millisecond
 	}
