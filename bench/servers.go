@@ -69,7 +69,7 @@ func measureServers(o options) error {
 	}
 	r := report.New(o.out, "servers", "Whole servers")
 	r.Say("%s\n", machine())
-	r.Say("Requests that read one key, over loopback, 64 connections kept alive, one processor for each server and one for the load; medians of %d rounds in which the servers take turns, and of the rounds' ratios. The load needs as much of a processor as a fast server does, so that such a server waits for it: the last columns are of requests per second of the server's own processor time. \"net/http alone\" sends the same headers and body without sessions.\n", rounds)
+	r.Say("Requests that read one key, over loopback, 64 connections kept alive, one processor for each server and one for the load; medians of %d rounds in which the servers take turns, and of the rounds' ratios. The last columns are of requests per second of the server's own processor time, which shows whether a server waited for the load. \"net/http alone\" sends the same headers and body without sessions.\n", rounds)
 	chart := report.Chart{Title: "Whole servers, read one key", XName: "requests per second", YName: "requests per second"}
 	var rows [][]string
 	for _, s := range servers {
