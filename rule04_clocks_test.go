@@ -390,3 +390,18 @@ func TestRule4AFailingSweepIsAnEvent(t *testing.T) {
 		}
 	})
 }
+
+// A handler may take long: what counts is when its answer starts, also by the
+// clock that nobody has replaced.
+func TestRule4ActivityCountsWhenALongHandlerAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newServer(t, memory(), func(c *coatcheck.Config) { c.Now = nil }).signedIn("alice")
+		x := b.begin(late(read))
+		time.Sleep(20 * time.Minute)
+		if x.run().err != nil {
+			t.Fatal(x.err)
+		}
+		time.Sleep(20 * time.Minute) // more than Idle since that request began
+		b.wantUser("alice")
+	})
+}
