@@ -50,13 +50,17 @@ func DropData() SignInOption { return func(o *signIn) { o.dropData = true } }
 func (m *Manager) signInOptions(options []SignInOption) (signIn, error) {
 	now := m.now()
 	o := signIn{level: 1, now: now}
-	for _, option := range options {
-		option(&o)
+	if len(options) > 0 {
+		chosen := o // on the heap, as o need not be
+		for _, option := range options {
+			option(&chosen)
+		}
+		o = chosen
 	}
 	switch {
 	case o.level < 1 || o.level > 255:
 		return o, fmt.Errorf("coatcheck: AtLevel(%d): a level is 1 to 255", o.level)
-	case o.remember < 0 || o.remember > m.config.longest():
+	case o.remember < 0 || o.remember > 0 && o.remember > m.config.longest():
 		return o, fmt.Errorf("coatcheck: Remember(%v): give at most %v", o.remember, m.config.longest())
 	case o.authenticated.After(now.Add(store.ClockTolerance)):
 		return o, fmt.Errorf("coatcheck: AuthenticatedAt: %v lies ahead of now", o.authenticated)
@@ -141,7 +145,7 @@ func (s *Session) signIn(ctx context.Context, subject string, o signIn) error {
 	n.head.Level = uint8(o.level)
 	n.head.Authenticated = o.authenticated
 	n.head.Remembered, n.head.Lifetime = o.remember > 0, o.remember
-	n.head.Device = []byte(m.deviceLabel(s.request, o.device))
+	n.head.Device = deviceLabel(s.request, o.device)
 	n.head.Network = m.network(s.request)
 	offer := m.offerBinding(n)
 
@@ -255,8 +259,8 @@ func (s *Session) merge(ctx context.Context, n *successor) error {
 // withdraw removes a new session whose token nobody will get. A failure leaves
 // one that nobody can open and that expires.
 func (s *Session) withdraw(ctx context.Context, id ID) {
-	ctx, cancel := s.manager.writeContext(ctx) // what failed may have used up its time
-	defer cancel()
+	ctx, call := s.manager.writeContext(ctx) // what failed may have used up its time
+	defer call.end()
 	if _, err := s.manager.config.Store.Delete(ctx, id); err != nil {
 		s.manager.emit(s.event(KindStoreError, Event{ID: id, Detail: "delete: " + err.Error()}))
 	}

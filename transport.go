@@ -92,6 +92,9 @@ func (m *Manager) trusted(ip netip.Addr) bool {
 }
 
 func parseAddr(s string) netip.Addr {
+	if with, err := netip.ParseAddrPort(s); err == nil { // as a server writes it
+		return with.Addr().Unmap().WithZone("")
+	}
 	if host, _, err := net.SplitHostPort(s); err == nil {
 		s = host
 	}
