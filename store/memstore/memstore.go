@@ -178,7 +178,9 @@ func (s *Store) create(rec *store.Record, terms store.Terms, now int64) (evicted
 	if at == 0 {
 		return nil, noRoom{size, rec.Subject == ""}
 	}
-	sh.slots.row(at).write(rec, []byte(rec.Subject), rec.Created.UnixMicro(), rec.LastSeen.UnixMicro())
+	r := sh.slots.row(at)
+	r.write(rec, len(rec.Subject), rec.Created.UnixMicro(), rec.LastSeen.UnixMicro())
+	copy(r[rowHeader:], rec.Subject)
 	sh.add(rec.ID, at)
 	for _, m := range over {
 		evicted = append(evicted, m.row.id())
@@ -225,12 +227,7 @@ func (s *Store) Update(ctx context.Context, rec store.Record, was uint64, now ti
 
 // update is Update without making room: it answers noRoom.
 func (s *Store) update(rec *store.Record, was uint64, now int64) error {
-	held := locks{shards: 1 << shardOf(idKey(rec.ID))}
-	if rec.Retired {
-		held = s.lockRecords(rec.ID)
-	} else {
-		s.lock(held)
-	}
+	held := s.lockUpdate(rec)
 	defer s.unlock(held)
 	sh := s.shard(rec.ID)
 	at := sh.find(rec.ID)

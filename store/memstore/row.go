@@ -89,15 +89,15 @@ func (r row) free(next uint16) {
 	binary.LittleEndian.PutUint16(r[6:], next)
 }
 
-// write fills the slot. Subject, creation and last-seen time are apart, because
-// an Update keeps those of the record that it replaces. rec may not refer to
-// the slot; subject may be the one that the slot holds.
-func (r row) write(rec *store.Record, subject []byte, created, lastSeen int64) {
+// write fills the slot but for the subject, whose length alone it needs.
+// Subject, creation and last-seen time are apart, because an Update keeps those
+// of the record that it replaces. rec may not refer to the slot.
+func (r row) write(rec *store.Record, subject int, created, lastSeen int64) {
 	r[0] = flagUsed
 	if rec.Retired {
 		r[0] |= flagRetired
 	}
-	binary.LittleEndian.PutUint16(r[2:], uint16(len(subject)))
+	binary.LittleEndian.PutUint16(r[2:], uint16(subject))
 	binary.LittleEndian.PutUint16(r[4:], uint16(len(rec.Head)))
 	binary.LittleEndian.PutUint32(r[8:], uint32(len(rec.Data)))
 	copy(r[12:], rec.ID[:])
@@ -106,8 +106,7 @@ func (r row) write(rec *store.Record, subject []byte, created, lastSeen int64) {
 	binary.LittleEndian.PutUint64(r[44:], uint64(lastSeen))
 	binary.LittleEndian.PutUint64(r[52:], uint64(rec.Idle.Microseconds()))
 	binary.LittleEndian.PutUint64(r[60:], uint64(rec.Absolute.UnixMicro()))
-	n := rowHeader
-	n += copy(r[n:], subject)
+	n := rowHeader + subject
 	n += copy(r[n:], rec.Head)
 	n += copy(r[n:], rec.Data)
 	clear(r[n:])

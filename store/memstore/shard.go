@@ -76,7 +76,7 @@ func (sh *shard) rewrite(at ref, rec *store.Record) bool {
 	created, lastSeen := old.created(), max(old.lastSeen(), rec.LastSeen.UnixMicro())
 	size := rowSize(len(subject), rec)
 	if sh.slots.fits(at, size) || rec.Retired && size <= len(old) && len(old) <= fewBytes {
-		old.write(rec, subject, created, lastSeen)
+		old.write(rec, len(subject), created, lastSeen)
 		return true
 	}
 	to := sh.slots.take(size, len(subject) == 0)
@@ -84,10 +84,12 @@ func (sh *shard) rewrite(at ref, rec *store.Record) bool {
 		if size > len(old) {
 			return false
 		}
-		old.write(rec, subject, created, lastSeen)
+		old.write(rec, len(subject), created, lastSeen)
 		return true
 	}
-	sh.slots.row(to).write(rec, subject, created, lastSeen)
+	row := sh.slots.row(to)
+	row.write(rec, len(subject), created, lastSeen)
+	copy(row[rowHeader:], subject)
 	sh.ids.replace(tagOf(idKey(rec.ID)), at, to)
 	sh.slots.give(at)
 	sh.tidy(at)

@@ -151,6 +151,26 @@ func (s *Store) unlock(l locks) {
 	}
 }
 
+// lockUpdate locks what an Update changes: the record's shard, and the stripe of
+// its subject if that is to lose it. The subject is most likely the one that
+// the update says, though an Update never goes by that.
+func (s *Store) lockUpdate(rec *store.Record) locks {
+	held := locks{shards: 1 << shardOf(idKey(rec.ID))}
+	if !rec.Retired {
+		s.lock(held)
+		return held
+	}
+	if hash := s.subjectHash([]byte(rec.Subject)); hash != 0 {
+		held.stripes = 1 << stripeOf(hash)
+	}
+	s.lock(held)
+	if s.stripeBit(s.shard(rec.ID), rec.ID)&^held.stripes == 0 {
+		return held
+	}
+	s.unlock(held)
+	return s.lockRecords(rec.ID)
+}
+
 // lockRecords locks the shards of the ids and the stripes of the subjects that
 // the records have. To know these it must look before it locks: it looks again
 // after, in case an id has come to name another subject's record.
