@@ -57,8 +57,8 @@ func (s *Session) store() error {
 	if len(s.ops) == 0 && !rotate && (s.peek || !s.unseen() && !s.touchDue(s.roughly())) {
 		return nil
 	}
-	ctx, cancel := s.manager.writeContext(s.parent)
-	defer cancel()
+	ctx, call := s.manager.writeContext((*requestContext)(s))
+	defer call.end()
 	switch s.is {
 	case nobody:
 		if len(s.working) == 0 {

@@ -200,8 +200,8 @@ func (m *Manager) cookieIsOf(r *http.Request, id ID) bool {
 // compare-and-swap; after a conflict judge decides anew. With an error of
 // judge's, the state is the present one. ErrNotFound if the session is over.
 func (m *Manager) updateBinding(ctx context.Context, id ID, judge judge) (dbsc.State, dbsc.Secret, Info, error) {
-	ctx, cancel := m.writeContext(ctx)
-	defer cancel()
+	ctx, call := m.writeContext(ctx)
+	defer call.end()
 	for tries := range maxAttempts {
 		if tries > 0 {
 			pause(ctx, tries)

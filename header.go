@@ -32,13 +32,12 @@ func (s *Session) expireCookie(which int) {
 // writeHeader adds to the header of a response what belongs there by now. The
 // session has been asked for. mu is held.
 func (s *Session) writeHeader(h http.Header) {
-	lent := new([2]string) // the values of Vary and Cache-Control: the header's from now on
 	s.writeCookies(h)
 	if s.offer != "" {
 		h.Set(dbsc.HeaderRegistration, s.manager.config.DeviceBound.RegistrationHeader(s.offer))
 	}
-	s.writeVary(h, lent[0:1:1])
-	s.writeCacheControl(h, lent[1:2:2])
+	s.writeVary(h, s.lent[0:1:1])
+	s.writeCacheControl(h, s.lent[1:2:2])
 }
 
 // writeCookies adds the prepared lines, one for a name at most: whatever the

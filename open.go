@@ -59,6 +59,7 @@ type held struct {
 	sealError error
 	box       secret.Box // of the session's data key
 	gathered
+	workSpace
 	next *successor // what is being stored, while storing is held
 
 	// For the response:
@@ -83,12 +84,12 @@ func (s *Session) release() {
 	h := s.held
 	s.held = &nothingHeld
 	s.storing.Unlock()
-	headSpace, dataSpace, next := h.headSpace[:0], h.dataSpace[:0], h.next
+	headSpace, dataSpace, space, next := h.headSpace[:0], h.dataSpace[:0], h.space[:0], h.next
 	if !next.record.ID.IsZero() { // most requests store nothing
 		*next = successor{}
 	}
 	*h = held{}
-	h.headSpace, h.dataSpace, h.next = headSpace, dataSpace, next
+	h.headSpace, h.dataSpace, h.space, h.next = headSpace, dataSpace, space, next
 	heldPool.Put(h)
 }
 
@@ -202,8 +203,8 @@ func (s *Session) load(ctx context.Context, read store.Freshness) error {
 // load fills a record from the store. Errors: ErrNotFound of the store as it
 // is, any other as ErrStore.
 func (m *Manager) load(ctx context.Context, id ID, record *store.Record, read store.Freshness) error {
-	ctx, cancel := m.readContext(ctx)
-	defer cancel()
+	ctx, call := m.readContext(ctx)
+	defer call.end()
 	err := m.config.Store.Load(ctx, id, record, read)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return storeError("load", err)
@@ -307,8 +308,8 @@ func (s *Session) refuse(reason Reason, known bool) error {
 // one tells. A failure is an event: the session is over in any case.
 func (s *Session) remove(subject string, reason Reason) error {
 	m := s.manager
-	ctx, cancel := m.writeContext(s.parent)
-	defer cancel()
+	ctx, call := m.writeContext((*requestContext)(s))
+	defer call.end()
 	gone, err := m.config.Store.Delete(ctx, s.token.ID)
 	if err != nil {
 		m.emit(s.event(KindStoreError, Event{ID: s.token.ID, Detail: "delete: " + err.Error()}))

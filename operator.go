@@ -80,8 +80,8 @@ func (m *Manager) List(ctx context.Context, subject string) ([]Info, error) {
 	if subject == "" {
 		return nil, errNoSubject
 	}
-	ctx, cancel := m.readContext(ctx)
-	defer cancel()
+	ctx, call := m.readContext(ctx)
+	defer call.end()
 	records, err := m.config.Store.List(ctx, m.subjectKey(subject), m.now())
 	if err != nil {
 		return nil, storeError("list", err)
@@ -125,8 +125,8 @@ var errNoSubject = fmt.Errorf("coatcheck: the subject is empty: name a user")
 // find none, on every machine that shares the store, within the bound that the
 // store states.
 func (m *Manager) End(ctx context.Context, ids ...ID) (int, error) {
-	ctx, cancel := m.writeContext(ctx)
-	defer cancel()
+	ctx, call := m.writeContext(ctx)
+	defer call.end()
 	gone, err := m.config.Store.Delete(ctx, ids...)
 	if err != nil {
 		return len(gone), storeError("end", err)
@@ -143,8 +143,8 @@ func (m *Manager) EndSubject(request context.Context, subject string) (int, erro
 	if subject == "" {
 		return 0, errNoSubject
 	}
-	ctx, cancel := m.writeContext(request)
-	defer cancel()
+	ctx, call := m.writeContext(request)
+	defer call.end()
 	gone, err := m.config.Store.DeleteSubject(ctx, m.subjectKey(subject), m.now())
 	if err != nil {
 		return len(gone), storeError("end the sessions of a subject", err)

@@ -60,6 +60,11 @@ type Session struct {
 	// why it is that of an error page.
 	headerOut bool
 	failure   error
+
+	// lent has the values of Vary and Cache-Control, which are the header's
+	// once they are in it: so these lines are in the memory that is never used
+	// again.
+	lent [2]string
 }
 
 // requestContext is a Session as the context of its request.

@@ -2,6 +2,8 @@ package coatcheck
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 )
@@ -51,8 +53,11 @@ func (c *storeContext) Err() error {
 	return c.Context.Err()
 }
 
-// end says that the call has returned.
+// end says that the call has returned. It does nothing for nil.
 func (c *storeContext) end() {
+	if c == nil {
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.over = true
@@ -62,16 +67,43 @@ func (c *storeContext) end() {
 }
 
 // readContext bounds a call of the store that may stop when the visitor goes.
-func (m *Manager) readContext(ctx context.Context) (context.Context, context.CancelFunc) {
+// The call's end is to be told to what it returns besides, which may be nil.
+func (m *Manager) readContext(ctx context.Context) (context.Context, *storeContext) {
 	if !m.sealed { // memory answers at once
-		return ctx, func() {}
+		return ctx, nil
 	}
 	c := &storeContext{Context: ctx, timeout: m.config.StoreTimeout}
-	return c, c.end
+	return c, c
 }
 
 // writeContext bounds a call that must run to its end although the visitor has
 // gone: what ends, replaces or stores a session is not undone by a closed tab.
-func (m *Manager) writeContext(ctx context.Context) (context.Context, context.CancelFunc) {
+func (m *Manager) writeContext(ctx context.Context) (context.Context, *storeContext) {
+	if c, ok := ctx.(*requestContext); ok {
+		return m.readContext((*lastingContext)(c))
+	}
 	return m.readContext(context.WithoutCancel(ctx))
 }
+
+// lastingContext is a Session as the context of its request, of which it has
+// the values and not the end: context.WithoutCancel for most of what is stored,
+// without its allocation.
+type lastingContext Session
+
+// Deadline implements context.Context: there is none.
+func (c *lastingContext) Deadline() (time.Time, bool) { return time.Time{}, false }
+
+// Done implements context.Context: never.
+func (c *lastingContext) Done() <-chan struct{} { return nil }
+
+// Err implements context.Context: none.
+func (c *lastingContext) Err() error { return nil }
+
+// Value returns that of the request's context.
+func (c *lastingContext) Value(key any) any { return (*requestContext)(c).Value(key) }
+
+// Format prints a name under every verb, without the request's header.
+func (c *lastingContext) Format(f fmt.State, v rune) { (*requestContext)(c).Format(f, v) }
+
+// LogValue logs a name.
+func (c *lastingContext) LogValue() slog.Value { return (*requestContext)(c).LogValue() }

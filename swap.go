@@ -164,8 +164,8 @@ func (s *Session) trySwap(ctx context.Context, edit func(*successor) error) erro
 // landed reports whether a write with an unknown outcome has happened: the
 // version is one that nobody else can have drawn.
 func (m *Manager) landed(ctx context.Context, r store.Record) bool {
-	ctx, cancel := m.writeContext(ctx) // the write may have used up its time
-	defer cancel()
+	ctx, call := m.writeContext(ctx) // the write may have used up its time
+	defer call.end()
 	var now store.Record
 	return m.load(ctx, r.ID, &now, store.Fresh) == nil && now.Version == r.Version
 }

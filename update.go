@@ -79,8 +79,8 @@ func (s *Session) act(ctx context.Context, f func(context.Context) error) error 
 	if s.err != nil {
 		return s.err
 	}
-	ctx, cancel := s.manager.writeContext(ctx)
-	defer cancel()
+	ctx, call := s.manager.writeContext(ctx)
+	defer call.end()
 	return f(ctx)
 }
 
