@@ -19,6 +19,16 @@ func (m *Manager) seal(n *successor, data []byte) []byte {
 	return m.scope.Seal(make([]byte, 0, len(data)+secret.Overhead), &n.box, n.record.ID, data)
 }
 
+// encodeHead returns a head as it is stored. A store in this process has copied
+// it when it returns; another that has run out of time may still be sending it,
+// so it gets memory that is never used again.
+func (s *Session) encodeHead(h *head.Head) []byte {
+	if s.manager.sealed {
+		return h.Append(nil)
+	}
+	return h.Append(s.newHead.take(h.Size()))
+}
+
 // createAnonymous stores a session for a visitor who has none.
 func (s *Session) createAnonymous(ctx context.Context) error {
 	m := s.manager
@@ -71,7 +81,7 @@ func (m *Manager) draw(n *successor, now time.Time) {
 func (s *Session) create(ctx context.Context, n *successor, terms store.Terms) (evicted []ID, err error) {
 	m := s.manager
 	n.record.Data = m.seal(n, s.working)
-	n.record.Head = n.head.Append(nil)
+	n.record.Head = s.encodeHead(n.head)
 	n.record.Version = newVersion()
 	evicted, err = m.config.Store.Create(ctx, n.record, terms, n.record.Created)
 	switch {

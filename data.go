@@ -27,24 +27,24 @@ type gathered struct {
 	opSpace   [1]operation
 }
 
-// workSpace is for the working data of a request that changes one value, as
-// most do that change any. Of several changes each but the first has memory of
-// its own, because payloads are never changed in place.
-type workSpace struct {
+// room is memory for what a request writes once: one value for most that write
+// any. What it writes after that gets memory of its own, because nothing that
+// was written is changed in place.
+type room struct {
 	space []byte
 	taken bool // by this request
 }
 
-// room returns empty memory for n bytes.
-func (w *workSpace) room(n int) []byte {
-	if w.taken {
+// take returns empty memory for n bytes.
+func (r *room) take(n int) []byte {
+	if r.taken {
 		return make([]byte, 0, n)
 	}
-	if cap(w.space) < n {
-		w.space = make([]byte, 0, n)
+	if cap(r.space) < n {
+		r.space = make([]byte, 0, n)
 	}
-	w.taken = true
-	return w.space[:0]
+	r.taken = true
+	return r.space[:0]
 }
 
 // operation is one change of one value. It can be done again to newer data, by
@@ -177,7 +177,7 @@ func (s *Session) apply(data []byte, op operation) ([]byte, error) {
 		}
 		return payload.Remove(make([]byte, 0, len(data)), data, op.key), nil
 	}
-	next := payload.Put(s.room(1+len(data)+payload.Size(op.key, op.value)), data, op.key, op.value)
+	next := payload.Put(s.newData.take(1+len(data)+payload.Size(op.key, op.value)), data, op.key, op.value)
 	if len(next) > s.manager.config.MaxBytes {
 		return nil, fmt.Errorf("%w (%q has %d bytes; the session would have %d of %d)",
 			ErrTooLarge, op.key, len(op.value.Bytes), len(next), s.manager.config.MaxBytes)

@@ -25,12 +25,14 @@ type Manager struct {
 	config     Config
 	scope      secret.Scope
 	nameBytes  []byte // Config.Name
+	prefix     string // of subjects in records: see subjectKey
 	names      [cookieCount]string
 	attributes cookie.Attributes
 	origins    originCheck
 	queues     queues
 	flood      floodgate
-	sealed     bool         // the store is outside the process
+	sealed     bool // the store is outside the process
+	ciphers    secret.Ciphers
 	ownClock   bool         // Config.Now is not time.Now
 	swept      atomic.Int64 // when a sweep last began, in Unix seconds
 }
@@ -51,6 +53,7 @@ func New(config Config) (*Manager, error) {
 		config:     config,
 		scope:      secret.Scope(config.Name),
 		nameBytes:  []byte(config.Name),
+		prefix:     config.Name + ":",
 		names:      config.cookieNames(),
 		attributes: config.cookieAttributes(),
 		origins:    origins,
@@ -169,6 +172,7 @@ func (m *Manager) sweep(now time.Time) {
 	if now.Unix()-last < int64(sweepEvery/time.Second) || !m.swept.CompareAndSwap(last, now.Unix()) {
 		return
 	}
+	m.ciphers.Forget() // what nobody has used for a minute
 	now = store.Instant(now)
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), m.config.StoreTimeout)

@@ -43,8 +43,9 @@ const (
 // again for other requests: see release.
 type held struct {
 	token   secret.Token
-	earlier bool // token has the previous secret, not the current
-	drew    bool // token was drawn by this request: no browser has it yet
+	earlier bool            // token has the previous secret, not the current
+	drew    bool            // token was drawn by this request: no browser has it yet
+	given   secret.Verifier // of the token's secret
 	// presented is when the token that the request came with was found good.
 	presented time.Time
 	ticket    string // the short-lived cookie of a bound session, as presented
@@ -52,14 +53,17 @@ type held struct {
 	record  store.Record
 	head    head.Head // lends from record.Head
 	binding dbsc.State
-	// What record.Head and record.Data were read into.
+	// What record.Head and record.Data were read into, and what changed ones are
+	// written into.
 	headSpace, dataSpace []byte
+	newHead, newData     room
+	opened               room     // for what was sealed
+	network              [24]byte // for head.Network
 
 	unsealed  bool
 	sealError error
 	box       secret.Box // of the session's data key
 	gathered
-	workSpace
 	next *successor // what is being stored, while storing is held
 
 	// For the response:
@@ -84,12 +88,14 @@ func (s *Session) release() {
 	h := s.held
 	s.held = &nothingHeld
 	s.storing.Unlock()
-	headSpace, dataSpace, space, next := h.headSpace[:0], h.dataSpace[:0], h.space[:0], h.next
+	headSpace, dataSpace, next := h.headSpace[:0], h.dataSpace[:0], h.next
+	newHead, newData, opened := h.newHead.space, h.newData.space, h.opened.space
 	if !next.record.ID.IsZero() { // most requests store nothing
 		*next = successor{}
 	}
 	*h = held{}
-	h.headSpace, h.dataSpace, h.space, h.next = headSpace, dataSpace, space, next
+	h.headSpace, h.dataSpace, h.next = headSpace, dataSpace, next
+	h.newHead.space, h.newData.space, h.opened.space = newHead, newData, opened
 	heldPool.Put(h)
 }
 
@@ -237,7 +243,8 @@ type verdict struct {
 // constant time.
 func (s *Session) judge(now time.Time) verdict {
 	h, scope := &s.head, s.manager.scope
-	given := scope.Verifier(s.token.Secret)
+	s.given = scope.Verifier(s.token.Secret)
+	given := s.given
 	current := given.Equal(h.Current)
 	previous := h.HasPrevious && given.Equal(h.Previous)
 	replaced := h.HasReplaced && given.Equal(h.Replaced)
@@ -355,8 +362,9 @@ func (s *Session) plain() ([]byte, error) {
 	if s.earlier {
 		wrap = s.head.PreviousWrap
 	}
-	s.box.Use(s.manager.scope.Unwrap(wrap, s.token.Secret))
-	data, err := s.manager.scope.Open(nil, &s.box, s.record.ID, s.record.Data)
+	m := s.manager
+	s.box = m.ciphers.Box(m.scope, s.record.ID, s.given, wrap, s.token.Secret)
+	data, err := m.scope.Open(s.opened.take(len(s.record.Data)), &s.box, s.record.ID, s.record.Data)
 	if err == nil {
 		err = payload.Check(data)
 	}
@@ -382,10 +390,10 @@ func (m *Manager) subjectKey(subject string) string {
 	if subject == "" {
 		return ""
 	}
-	return m.config.Name + ":" + subject
+	return m.prefix + subject
 }
 
 // subjectOf is the reverse of subjectKey. It does not allocate.
 func (m *Manager) subjectOf(r *store.Record) string {
-	return strings.TrimPrefix(r.Subject, m.config.Name+":")
+	return strings.TrimPrefix(r.Subject, m.prefix)
 }

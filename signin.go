@@ -97,7 +97,7 @@ func (s *Session) SignIn(ctx context.Context, subject string, options ...SignInO
 	if subject == "" {
 		return fmt.Errorf("coatcheck: SignIn: the subject is empty: give the user's identifier")
 	}
-	if limit := store.MaxSubject - len(m.config.Name) - len(":"); len(subject) > limit {
+	if limit := store.MaxSubject - len(m.prefix); len(subject) > limit {
 		return fmt.Errorf("coatcheck: SignIn: the subject is longer than %d bytes", limit)
 	}
 	o, err := m.signInOptions(options)
@@ -146,7 +146,7 @@ func (s *Session) signIn(ctx context.Context, subject string, o signIn) error {
 	n.head.Authenticated = o.authenticated
 	n.head.Remembered, n.head.Lifetime = o.remember > 0, o.remember
 	n.head.Device = deviceLabel(s.request, o.device)
-	n.head.Network = m.network(s.request)
+	n.head.Network = m.network(s.network[:0], s.request)
 	offer := m.offerBinding(n)
 
 	carries := !o.dropData && (!s.signedIn() || s.subject() == subject)

@@ -139,7 +139,7 @@ func (s *Session) trySwap(ctx context.Context, edit func(*successor) error) erro
 		n.record.Data = m.seal(n, s.working)
 	}
 	if headChanges {
-		n.record.Head = n.head.Append(nil)
+		n.record.Head = s.encodeHead(n.head)
 	}
 	n.record.Version = newVersion()
 	err := m.config.Store.Update(ctx, n.record, s.record.Version, now)
@@ -172,7 +172,10 @@ func (m *Manager) landed(ctx context.Context, r store.Record) bool {
 
 // install makes a stored successor what the request has.
 func (s *Session) install(n *successor) {
-	s.drew = s.drew || n.token != s.token
+	if n.token != s.token {
+		s.drew, s.given = true, n.head.Current
+		s.manager.ciphers.Keep(n.record.ID, n.head.Current, n.head.Wrap, n.box)
+	}
 	s.is, s.token, s.earlier, s.box = holds, n.token, n.earlier, n.box
 	s.record = n.record
 	if n.head != &s.head {

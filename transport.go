@@ -110,9 +110,9 @@ func (m *Manager) remote(r *http.Request) string {
 	return ""
 }
 
-// network is the address for lists: cut to the part that names a network, so
-// that a user can tell home from abroad, and nobody a person.
-func (m *Manager) network(r *http.Request) []byte {
+// network appends the address for lists to dst: cut to the part that names a
+// network, so that a user can tell home from abroad, and nobody a person.
+func (m *Manager) network(dst []byte, r *http.Request) []byte {
 	ip := m.address(r)
 	bits := 48
 	if ip.Is4() {
@@ -122,5 +122,5 @@ func (m *Manager) network(r *http.Request) []byte {
 	if err != nil {
 		return nil
 	}
-	return prefix.AppendTo(make([]byte, 0, len("2001:db8:1234::/48")))
+	return prefix.AppendTo(dst)
 }

@@ -100,7 +100,7 @@ func (h *Head) Append(dst []byte) []byte {
 	flags := bit(h.SignedIn, flagSignedIn) | bit(h.Remembered, flagRemembered) |
 		bit(h.Sealed, flagSealed) | bit(h.HasPrevious, flagPrevious) |
 		bit(h.HasReplaced, flagReplaced) | bit(len(h.Bound) > 0, flagBound)
-	dst = slices.Grow(dst, h.size())
+	dst = slices.Grow(dst, h.Size())
 	dst = append(dst, version, flags, h.Level)
 	dst = append(dst, h.Family[:]...)
 	dst = append(dst, h.Current[:]...)
@@ -131,8 +131,8 @@ func (h *Head) Append(dst []byte) []byte {
 	return append(dst, h.Bound...)
 }
 
-// size is at least the length of the encoded form.
-func (h *Head) size() int {
+// Size is at least the length of the encoded form.
+func (h *Head) Size() int {
 	n := 78 + len(h.Name) + len(h.Device) + len(h.Network) + len(h.Bound)
 	if h.Sealed {
 		n += len(h.Wrap)

@@ -39,6 +39,9 @@ func (k DataKey) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 type Box struct {
 	key  DataKey
 	aead cipher.AEAD // nil until it is needed
+	// bound is what was last authenticated with data: mostly there is one
+	// session for a key. It is never changed in place.
+	bound []byte
 }
 
 // Use makes the box one of this key.
@@ -100,8 +103,7 @@ func (n Scope) Seal(dst []byte, b *Box, id store.ID, data []byte) []byte {
 		return dst
 	}
 	dst = append(dst, sealVersion)
-	var space [MaxScope + len(id)]byte
-	return b.prepared().Seal(dst, nil, data, n.bound(space[:0], id))
+	return b.prepared().Seal(dst, nil, data, b.boundTo(n, id))
 }
 
 // Open appends the data that was sealed to dst, or returns ErrSealed. It is
@@ -113,8 +115,7 @@ func (n Scope) Open(dst []byte, b *Box, id store.ID, sealed []byte) ([]byte, err
 	if sealed[0] != sealVersion {
 		return dst, fmt.Errorf("sealed data of version %d is unknown to this release: %w", sealed[0], ErrSealed)
 	}
-	var space [MaxScope + len(id)]byte
-	out, err := b.prepared().Open(dst, nil, sealed[1:], n.bound(space[:0], id))
+	out, err := b.prepared().Open(dst, nil, sealed[1:], b.boundTo(n, id))
 	if err != nil {
 		return dst, ErrSealed
 	}
@@ -124,8 +125,12 @@ func (n Scope) Open(dst []byte, b *Box, id store.ID, sealed []byte) ([]byte, err
 // Overhead is how much longer sealed data is than what it seals, in bytes.
 const Overhead = 1 + 12 + 16
 
-func (n Scope) bound(dst []byte, id store.ID) []byte {
-	return append(append(dst, id[:]...), n...)
+// boundTo returns what is authenticated with the data of a session.
+func (b *Box) boundTo(n Scope, id store.ID) []byte {
+	if len(b.bound) != len(id)+len(n) || store.ID(b.bound[:len(id)]) != id || string(b.bound[len(id):]) != string(n) {
+		b.bound = append(append(make([]byte, 0, len(id)+len(n)), id[:]...), n...)
+	}
+	return b.bound
 }
 
 func (b *Box) prepared() cipher.AEAD {

@@ -145,7 +145,7 @@ func TestSecretsPrintNothingOfThemselves(t *testing.T) {
 	token := secret.Token{Secret: s}
 	for _, v := range []any{
 		s, &s, key, &key, token, &token,
-		struct{ S secret.Secret }{s}, []secret.DataKey{key}, *box(key), box(key), map[string]secret.Token{"t": token}, []any{&token},
+		struct{ S secret.Secret }{s}, []secret.DataKey{key}, *box(key), box(key), kept(s, key), map[string]secret.Token{"t": token}, []any{&token},
 	} {
 		for _, printed := range everyWayToPrint(v) {
 			if reveals(printed, s[:]) || reveals(printed, key[:]) {
@@ -182,6 +182,13 @@ func reveals(text string, bytes []byte) bool {
 		}
 	}
 	return false
+}
+
+// kept has the cipher of a key that is wrapped under a secret.
+func kept(s secret.Secret, k secret.DataKey) *secret.Ciphers {
+	c := new(secret.Ciphers)
+	c.Box("id", store.ID{}, secret.Scope("id").Verifier(s), secret.Scope("id").Wrap(k, s), s)
+	return c
 }
 
 // box returns a new box of a key.
