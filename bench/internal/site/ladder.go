@@ -116,6 +116,9 @@ const (
 	// sealedData: data is sealed in the table, under a nonce drawn for each
 	// write, together with the id.
 	sealedData
+	// keptCiphers is a saving and no duty: ciphers of sessions used lately are
+	// kept, for who has the secret.
+	keptCiphers
 )
 
 // has reports whether a duty is among them.
@@ -159,6 +162,7 @@ var sealedSteps = []step{
 	{wrappedKey, "data key, wrapped", "What leaves the process is sealed, without a key to configure"},
 	{ownCipher, "cipher for the key", "What leaves the process is sealed, without a key to configure"},
 	{sealedData, "data sealed", "What leaves the process is sealed, without a key to configure"},
+	{keptCiphers, "ciphers kept", "What leaves the process is sealed, without a key to configure"},
 }
 
 // all are the duties of some steps.

@@ -88,8 +88,8 @@ func (v *visit) load() (found bool) {
 // judge says what the loaded record is to the token, and ends what is over.
 func (v *visit) judge(now int64) standing {
 	r := v.record
-	given := v.token.secret.verifier(labelOpen)
-	good := given.equal(r.current())
+	v.given = v.token.secret.verifier(labelOpen)
+	good := v.given.equal(r.current())
 	if !v.site.owes.has(limits) {
 		if good {
 			return holds

@@ -36,6 +36,7 @@ type visit struct {
 // held is what a request holds of its session while it lasts.
 type held struct {
 	token   token
+	given   verifier // of the token's secret
 	key     dataKey
 	cipher  sealer
 	record  record // a copy, without its data

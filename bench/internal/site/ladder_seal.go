@@ -4,6 +4,7 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/subtle"
+	"sync/atomic"
 )
 
 // dataKey seals the data of one session.
@@ -39,14 +40,52 @@ func (s *dutifulSite) cipherOf(key *dataKey) sealer {
 	return gcm
 }
 
+// keptCipher is a cipher of a session used lately, and what proves that it is
+// the one for a secret and what is wrapped.
+type keptCipher struct {
+	id      sessionID
+	given   verifier
+	wrapped dataKey
+	key     dataKey
+	cipher  sealer
+}
+
+func (s *dutifulSite) place(id sessionID) *atomic.Pointer[keptCipher] {
+	return &s.kept[(int(id[14])<<8|int(id[15]))%len(s.kept)]
+}
+
+// keptCipher takes the session's cipher from those that are kept, if it is
+// there. The token's secret has been verified.
+func (v *visit) keptCipher() (found bool) {
+	if !v.site.owes.has(keptCiphers) {
+		return false
+	}
+	k := v.site.place(v.token.id).Load()
+	if k == nil || k.id != v.token.id || !k.given.equal(v.given[:]) || string(k.wrapped[:]) != string(v.record.wrap()) {
+		return false
+	}
+	v.key, v.cipher = k.key, k.cipher
+	return true
+}
+
+// keepCipher keeps the cipher that the request has.
+func (v *visit) keepCipher() {
+	if v.site.owes.has(keptCiphers) {
+		v.site.place(v.token.id).Store(&keptCipher{v.token.id, v.given, dataKey(v.record.wrap()), v.key, v.cipher})
+	}
+}
+
 // unseal makes the loaded data readable.
 func (v *visit) unseal() error {
 	s := v.site
 	if !s.owes.has(wrappedKey) {
 		return nil
 	}
-	v.key = v.token.secret.wrap(v.record.wrap())
-	v.cipher = s.cipherOf(&v.key)
+	if !v.keptCipher() {
+		v.key = v.token.secret.wrap(v.record.wrap())
+		v.cipher = s.cipherOf(&v.key)
+		v.keepCipher()
+	}
 	if !s.owes.has(sealedData) {
 		return nil
 	}

@@ -80,6 +80,10 @@ func (v *visit) install(t token, key dataKey, cipher sealer, r record) {
 	v.token, v.key, v.cipher, v.standing = t, key, cipher, holds
 	v.recordSpace = append(v.recordSpace[:0], r[:r.dataAt()]...)
 	v.record, v.version = v.recordSpace, r.version()
+	if v.site.owes.has(keptCiphers) {
+		copy(v.given[:], v.record.current())
+		v.keepCipher()
+	}
 	v.dataSpace[0] = append(v.dataSpace[0][:0], v.working...)
 	v.base, v.working, v.changed, v.reads = v.dataSpace[0], v.dataSpace[0], nil, nil
 	if line := t.line(); v.site.owes.has(cookieLast) {
@@ -215,13 +219,25 @@ func appendDevice(dst record, userAgent string) record {
 	return appendMark(dst, systemMarks, userAgent)
 }
 
+// appendMark looks at the bytes that a mark may begin with alone: nearly all
+// are upper-case letters.
 func appendMark(dst record, marks []mark, in string) record {
-	for _, m := range marks {
-		if strings.Contains(in, m.has) {
-			return append(dst, m.name...)
+	best := len(marks)
+	for at := range len(in) {
+		if c := in[at]; c != 'i' && (c < 'A' || c > 'Z') {
+			continue
+		}
+		for i, m := range marks[:best] {
+			if m.has[0] == in[at] && strings.HasPrefix(in[at:], m.has) {
+				best = i
+				break
+			}
 		}
 	}
-	return append(dst, '?')
+	if best == len(marks) {
+		return append(dst, '?')
+	}
+	return append(dst, marks[best].name...)
 }
 
 // appendNetwork appends the part of an address that names a network.

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"sync/atomic"
 )
 
 // dutifulSite is a rung: the floor with duties. Its sessions lie in one table
@@ -15,6 +16,7 @@ type dutifulSite struct {
 	other *http.CrossOriginProtection
 	held  sync.Pool                 // of *held
 	live  map[[32]byte]*liveSession // under the table's lock
+	kept  [1024]atomic.Pointer[keptCipher]
 	table
 }
 
