@@ -106,10 +106,12 @@ func (r row) write(rec *store.Record, subject int, created, lastSeen int64) {
 	binary.LittleEndian.PutUint64(r[44:], uint64(lastSeen))
 	binary.LittleEndian.PutUint64(r[52:], uint64(rec.Idle.Microseconds()))
 	binary.LittleEndian.PutUint64(r[60:], uint64(rec.Absolute.UnixMicro()))
-	n := rowHeader + subject
-	n += copy(r[n:], rec.Head)
-	n += copy(r[n:], rec.Data)
-	clear(r[n:])
+	head := rowHeader + subject
+	data := head + len(rec.Head)
+	end := data + len(rec.Data)
+	copy(r[head:data], rec.Head)
+	copy(r[data:end], rec.Data) // a row that does not fit its slot is a fault here, not half a record
+	clear(r[end:])
 }
 
 // read fills rec but for its data. It reuses the capacity of rec.Head, and

@@ -74,7 +74,7 @@ type chunk struct {
 
 func (c *chunk) slots() int       { return len(c.mem) / c.slot }
 func (c *chunk) room() bool       { return int(c.used) < c.slots() }
-func (c *chunk) row(slot int) row { return row(c.mem[slot*c.slot : (slot+1)*c.slot]) }
+func (c *chunk) row(slot int) row { return row(c.mem[slot*c.slot : (slot+1)*c.slot : (slot+1)*c.slot]) }
 func (c *chunk) sparse() bool     { return c.used > 0 && 4*int(c.used) <= c.slots() }
 func (c *chunk) footprint() int64 { return int64(len(c.mem)) + chunkOverhead }
 
@@ -171,6 +171,9 @@ func (s *slots) give(at ref) {
 func (s *slots) addChunk(p *pool, slot int) uint32 {
 	size := min(max(p.bytes/8, smallestChunk), largestChunk)
 	count := max(1, size/slot)
+	if slot > largestSlot {
+		count = 1 // the chunks of this class have slots of many sizes, so none may have a slot to spare
+	}
 	for !s.budget.take(int64(count*slot) + chunkOverhead) {
 		if count /= 2; count == 0 {
 			return 0
