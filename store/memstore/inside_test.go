@@ -28,7 +28,7 @@ func randomRecord(random *rand.Rand) store.Record {
 	rec := store.Record{
 		Version: random.Uint64() | 1, Created: noon, LastSeen: noon,
 		Idle: time.Duration(1+random.IntN(60)) * time.Minute, Absolute: noon.Add(12 * time.Hour),
-		Head: make([]byte, random.IntN(60)), Data: make([]byte, size),
+		Head: make([]byte, random.IntN(60)), Data: randomData(random, size),
 	}
 	binary.LittleEndian.PutUint64(rec.ID[:], random.Uint64())
 	binary.LittleEndian.PutUint64(rec.ID[8:], random.Uint64())
@@ -36,6 +36,15 @@ func randomRecord(random *rand.Rand) store.Record {
 		rec.Subject = fmt.Sprint("user-", who)
 	}
 	return rec
+}
+
+// randomData differs from any other, so that bytes of another record show.
+func randomData(random *rand.Rand, size int) []byte {
+	data := bytes.Repeat([]byte{byte(random.Uint32())}, size)
+	if size >= 8 {
+		binary.LittleEndian.PutUint64(data[random.IntN(size-7):], random.Uint64())
+	}
+	return data
 }
 
 // checkParts fails unless indexes, memory and budget agree.
@@ -70,6 +79,9 @@ func checkParts(t *testing.T, s *Store) {
 				if hash := s.subjectHash(r.subject()); hash != 0 && !r.retired() {
 					members[hash]++
 				}
+			}
+			if linked := c.pool.oldest == uint32(n) || sh.slots.chunks[c.older].newer == uint32(n); !linked || c.newer == 0 && c.pool.newest != uint32(n) {
+				t.Fatalf("shard %d: chunk %d is not among those of its pool", i, n)
 			}
 			if inChunk != int(c.used) {
 				t.Fatalf("shard %d chunk %d: %d rows, counted as %d", i, n, inChunk, c.used)
@@ -142,12 +154,16 @@ func change(t *testing.T, s *Store, random *rand.Rand, known []store.Record, now
 	}
 	i := random.IntN(len(known))
 	rec := known[i]
+	var there store.Record
+	if err := s.Load(ctx, rec.ID, &there, store.Fresh); err == nil && (!bytes.Equal(there.Head, rec.Head) || !bytes.Equal(there.Data, rec.Data)) {
+		t.Fatalf("a record has %x, %x instead of %x, %x", there.Head, there.Data, rec.Head, rec.Data)
+	}
 	switch dice := random.IntN(1000); {
 	case dice < 500:
 		was := rec.Version
 		rec.Version = random.Uint64() | 1
 		rec.Retired = random.IntN(10) == 0
-		rec.Data = make([]byte, int(random.ExpFloat64()*500))
+		rec.Data = randomData(random, int(random.ExpFloat64()*500))
 		if s.Update(ctx, rec, was, now) == nil {
 			known[i] = rec
 		}
@@ -170,6 +186,31 @@ func change(t *testing.T, s *Store, random *rand.Rand, known []store.Record, now
 		}
 	}
 	return known
+}
+
+// A pool that grows has few chunks: those that have become small are merged.
+func TestChunksStayFew(t *testing.T) {
+	s := New(nil)
+	sh := &s.shards[0]
+	random := rand.New(rand.NewPCG(5, 6))
+	for n := range 20_000 {
+		rec := randomRecord(random)
+		rec.Subject, rec.Head, rec.Data = "alice", nil, randomData(random, 300)
+		rec.ID[15] &= 3 // in the first shard
+		if _, err := s.Create(t.Context(), rec, store.Terms{}, noon); err != nil {
+			t.Fatal(err)
+		}
+		chunks := 0
+		for i := range sh.slots.chunks {
+			if sh.slots.chunks[i].mem != nil {
+				chunks++
+			}
+		}
+		if limit := 26 + n*384/largestChunk; chunks > limit {
+			t.Fatalf("%d records of one size lie in %d chunks, want at most %d", n+1, chunks, limit)
+		}
+	}
+	checkParts(t, s)
 }
 
 func TestMemoryOfTheDeletedIsReturned(t *testing.T) {

@@ -21,7 +21,7 @@
 //
 // An id's last bytes choose one of 64 shards, which keeps the record: index.go
 // finds it, slots.go is the memory, row.go a record's bytes, shard.go the three
-// together. A subject's hash chooses one of 64 stripes, which know the ids of
+// together; tidy.go keeps the pieces of memory full and few. A subject's hash chooses one of 64 stripes, which know the ids of
 // the subject's records: subjects.go, also about the order of locks. room.go is
 // for when memory runs out, sweep.go for what walks over everything, watch.go
 // for who wants to be told.
@@ -74,7 +74,8 @@ func New(opts *Options) *Store {
 		s.budget.max = opts.MaxBytes
 	}
 	for i := range s.shards {
-		s.shards[i].slots.budget = &s.budget
+		sh := &s.shards[i]
+		sh.slots.budget, sh.slots.ids = &s.budget, &sh.ids
 	}
 	return s
 }
@@ -173,6 +174,9 @@ func (s *Store) create(rec *store.Record, terms store.Terms, now int64) (evicted
 			return nil, store.ErrLimit
 		}
 	}
+	for _, m := range over { // before rows may move
+		evicted = append(evicted, m.row.id())
+	}
 	size := rowSize(len(rec.Subject), rec)
 	at := sh.slots.take(size, rec.Subject == "")
 	if at == 0 {
@@ -182,9 +186,6 @@ func (s *Store) create(rec *store.Record, terms store.Terms, now int64) (evicted
 	r.write(rec, len(rec.Subject), rec.Created.UnixMicro(), rec.LastSeen.UnixMicro())
 	copy(r[rowHeader:], rec.Subject)
 	sh.add(rec.ID, at)
-	for _, m := range over {
-		evicted = append(evicted, m.row.id())
-	}
 	for _, id := range evicted {
 		s.remove(id)
 	}
@@ -296,7 +297,7 @@ func (s *Store) remove(id store.ID) (found, retired bool) {
 	}
 	retired = sh.slots.row(at).retired()
 	s.detach(id, at)
-	sh.tidy(at)
+	sh.slots.tidy(at)
 	return true, retired
 }
 

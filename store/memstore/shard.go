@@ -92,37 +92,8 @@ func (sh *shard) rewrite(at ref, rec *store.Record) bool {
 	copy(row[rowHeader:], subject)
 	sh.ids.replace(tagOf(idKey(rec.ID)), at, to)
 	sh.slots.give(at)
-	sh.tidy(at)
+	sh.slots.tidy(at)
 	return true
-}
-
-// tidy moves the few rows of a chunk to other chunks, where these have room for
-// them twice over, and so returns the chunk's memory. at is a slot that was
-// emptied.
-func (sh *shard) tidy(at ref) {
-	s := &sh.slots
-	n := at >> refSlotBits
-	c := &s.chunks[n]
-	if c.mem == nil || !c.sparse() {
-		return
-	}
-	if elsewhere := c.pool.open - (c.slots() - int(c.used)); elsewhere < 2*int(c.used) {
-		return
-	}
-	s.unlink(n) // so that no row is moved to where it was
-	for slot := range c.slots() {
-		from := c.row(slot)
-		if !from.used() {
-			continue
-		}
-		to := s.takeFrom(c.pool.first)
-		copy(s.row(to), from)
-		sh.ids.replace(tagOf(idKey(from.id())), n<<refSlotBits|ref(slot), to)
-	}
-	c.pool.open += int(c.used)
-	c.used = 0
-	s.link(n)
-	s.dropChunk(n)
 }
 
 // clear forgets everything, and returns how many records were not retired.
@@ -141,6 +112,6 @@ func (sh *shard) clear() (n int) {
 		s.budget.used.Add(-c.footprint())
 	}
 	s.budget.used.Add(-8 * int64(len(sh.ids.cells)))
-	sh.ids, sh.slots = index{}, slots{budget: s.budget}
+	sh.ids, sh.slots = index{}, slots{budget: s.budget, ids: &sh.ids}
 	return n
 }

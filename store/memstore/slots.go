@@ -70,6 +70,9 @@ type chunk struct {
 
 	// The chunks of a pool that have room are linked; so are unused chunks.
 	prev, next uint32
+	// All chunks of a pool are linked in the order in which they were made,
+	// which is that of their sizes while the pool grows.
+	older, newer uint32
 }
 
 func (c *chunk) slots() int       { return len(c.mem) / c.slot }
@@ -83,12 +86,15 @@ type pool struct {
 	bytes     int    // of all its chunks
 	open      int    // free slots in all its chunks
 	first     uint32 // of its chunks with room, or 0
+	oldest    uint32 // of all its chunks, or 0
+	newest    uint32
 	anonymous bool
 }
 
 // slots is the memory of a shard.
 type slots struct {
 	budget *budget
+	ids    *index  // of the rows: see move
 	chunks []chunk // chunks[0] is not used
 	unused uint32  // the first of the chunks not in use, or 0
 	pools  [2][pools]pool
@@ -117,6 +123,7 @@ func (s *slots) pool(class int, anonymous bool) *pool {
 }
 
 // take returns an empty slot for a row of this size, or 0 if there is no room.
+// It may move rows that are of the same size.
 func (s *slots) take(size int, anonymous bool) ref {
 	slot, class := slotFor(size)
 	p := s.pool(class, anonymous)
@@ -167,9 +174,14 @@ func (s *slots) give(at ref) {
 }
 
 // addChunk adds a chunk to a pool: an eighth of what the pool has, so that
-// little is wasted on what is rare, and less if there is no room for that.
+// little is wasted on what is rare, and less if there is no room for that. It
+// takes in what has become a small chunk.
 func (s *slots) addChunk(p *pool, slot int) uint32 {
 	size := min(max(p.bytes/8, smallestChunk), largestChunk)
+	small := s.small(p, size)
+	if small != 0 {
+		size = min(size+len(s.chunks[small].mem), largestChunk)
+	}
 	count := max(1, size/slot)
 	if slot > largestSlot {
 		count = 1 // the chunks of this class have slots of many sizes, so none may have a slot to spare
@@ -190,6 +202,16 @@ func (s *slots) addChunk(p *pool, slot int) uint32 {
 	p.bytes += count * slot
 	p.open += count
 	s.link(n)
+	c := &s.chunks[n]
+	if c.older = p.newest; c.older != 0 {
+		s.chunks[c.older].newer = n
+	} else {
+		p.oldest = n
+	}
+	p.newest = n
+	if small != 0 && count > int(s.chunks[small].used) {
+		s.move(small, n)
+	}
 	return n
 }
 
@@ -197,6 +219,16 @@ func (s *slots) addChunk(p *pool, slot int) uint32 {
 func (s *slots) dropChunk(n uint32) {
 	c := &s.chunks[n]
 	s.unlink(n)
+	if c.older != 0 {
+		s.chunks[c.older].newer = c.newer
+	} else {
+		c.pool.oldest = c.newer
+	}
+	if c.newer != 0 {
+		s.chunks[c.newer].older = c.older
+	} else {
+		c.pool.newest = c.older
+	}
 	c.pool.bytes -= len(c.mem)
 	c.pool.open -= c.slots()
 	s.budget.used.Add(-c.footprint())

@@ -97,7 +97,7 @@ func (s *Store) sweepChunk(shard int, chunk uint32, deadline int64, limit int) (
 	if removed > 0 {
 		// Only now, so that the dead stay where a sweep comes by.
 		sh.mu.Lock()
-		sh.tidy(chunk << refSlotBits)
+		sh.slots.tidy(chunk << refSlotBits)
 		sh.mu.Unlock()
 	}
 	return removed, false

@@ -1,0 +1,58 @@
+package memstore
+
+// Chunks are pieces of the garbage collector's work, so there should be few;
+// and memory that is hardly used should be returned. Both are had by moving the
+// rows of a chunk to others.
+
+// tidy moves the few rows of a chunk to other chunks, where these have room for
+// them twice over, and so returns the chunk's memory. at is a slot that was
+// emptied.
+func (s *slots) tidy(at ref) {
+	n := at >> refSlotBits
+	c := &s.chunks[n]
+	if c.mem == nil || !c.sparse() {
+		return
+	}
+	if elsewhere := c.pool.open - (c.slots() - int(c.used)); elsewhere >= 2*int(c.used) {
+		s.move(n, 0)
+	}
+}
+
+// small returns the oldest chunk of a pool if a new one of this size makes it a
+// small one: a fourth or less. Otherwise, or if there is none, it returns 0. So
+// a pool that grows has about a dozen chunks, and not one of each size that it
+// has had, and a row is moved when its pool has grown fourfold.
+func (s *slots) small(p *pool, size int) uint32 {
+	n := p.oldest
+	if n == 0 || 4*len(s.chunks[n].mem) > size || s.chunks[n].slot > largestSlot {
+		return 0
+	}
+	return n
+}
+
+// move moves all rows of a chunk to another, or if that is 0 to any of its pool
+// that have room, and returns its memory. There must be room.
+func (s *slots) move(n, to uint32) {
+	c := &s.chunks[n]
+	if c.room() {
+		s.unlink(n) // so that no row is moved to where it was
+	}
+	for slot := range c.slots() {
+		row := c.row(slot)
+		if !row.used() {
+			continue
+		}
+		into := to
+		if into == 0 {
+			into = c.pool.first
+		}
+		at := s.takeFrom(into)
+		copy(s.row(at), row)
+		s.ids.replace(tagOf(idKey(row.id())), n<<refSlotBits|ref(slot), at)
+	}
+	clear(c.mem) // what is deleted later is not to be found here
+	c.pool.open += int(c.used)
+	c.used = 0
+	s.link(n)
+	s.dropChunk(n)
+}
