@@ -21,9 +21,10 @@
 //
 // An id's last bytes choose one of 64 shards, which keeps the record: index.go
 // finds it, slots.go is the memory, row.go a record's bytes, shard.go the three
-// together; tidy.go keeps the pieces of memory full and few. A subject's hash chooses one of 64 stripes, which know the ids of
-// the subject's records: subjects.go, also about the order of locks. room.go is
-// for when memory runs out, sweep.go for what walks over everything, watch.go
+// together; tidy.go keeps the pieces of memory full and few. A subject's hash
+// chooses one of 64 stripes, which know the ids of the subject's records:
+// subjects.go, also about the order of locks, of which lock.go is one. room.go
+// is for when memory runs out, sweep.go for what walks over everything, watch.go
 // for who wants to be told.
 package memstore
 

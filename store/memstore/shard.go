@@ -3,7 +3,6 @@ package memstore
 import (
 	"encoding/binary"
 	"math/bits"
-	"sync"
 
 	"github.com/coatcheck/coatcheck/store"
 )
@@ -14,7 +13,7 @@ const shardCount = 64
 
 // shard keeps the rows of a 64th of all ids.
 type shard struct {
-	mu    sync.RWMutex
+	mu    briefLock
 	ids   index // from the tag of an id to the ref of its row
 	slots slots
 
