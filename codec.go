@@ -176,7 +176,7 @@ var timeCodec = codec[time.Time]{
 func signedCodec[T int | int8 | int16 | int32 | int64]() codec[T] {
 	return codec[T]{
 		encode: func(v T) (payload.Value, error) {
-			return payload.Value{Tag: tagSigned, Bytes: binary.AppendVarint(nil, int64(v))}, nil
+			return payload.Value{Tag: tagSigned, Bytes: binary.AppendVarint(make([]byte, 0, binary.MaxVarintLen64), int64(v))}, nil
 		},
 		decode: func(v payload.Value) (T, error) {
 			if v.Tag != tagSigned {
@@ -194,7 +194,7 @@ func signedCodec[T int | int8 | int16 | int32 | int64]() codec[T] {
 func unsignedCodec[T uint | uint8 | uint16 | uint32 | uint64]() codec[T] {
 	return codec[T]{
 		encode: func(v T) (payload.Value, error) {
-			return payload.Value{Tag: tagUnsigned, Bytes: binary.AppendUvarint(nil, uint64(v))}, nil
+			return payload.Value{Tag: tagUnsigned, Bytes: binary.AppendUvarint(make([]byte, 0, binary.MaxVarintLen64), uint64(v))}, nil
 		},
 		decode: func(v payload.Value) (T, error) {
 			if v.Tag != tagUnsigned {

@@ -56,46 +56,43 @@ func Find(p []byte, name string) (v Value, found bool) {
 // Put appends to dst the payload p with that value set. dst must not share
 // memory with p or v.
 func Put(dst, p []byte, name string, v Value) []byte {
-	dst = append(dst, version)
-	placed := false
-	for rest := body(p); len(rest) > 0; {
-		n, _, tail, ok := next(rest)
-		if !ok {
-			break
-		}
-		if string(n) == name {
-			dst = appendValue(dst, name, v)
-			placed = true
-		} else {
-			dst = append(dst, rest[:len(rest)-len(tail)]...)
-		}
-		rest = tail
+	from, to := place(p, name)
+	if to == 0 {
+		return appendValue(append(dst, version), name, v)
 	}
-	if !placed {
-		dst = appendValue(dst, name, v)
-	}
-	return dst
+	dst = append(dst, p[:from]...)
+	dst = appendValue(dst, name, v)
+	return append(dst, p[to:]...)
 }
 
 // Remove appends to dst the payload p without the value of that name: nothing
 // if it was the last. dst must not share memory with p.
 func Remove(dst, p []byte, name string) []byte {
-	start := len(dst)
-	dst = append(dst, version)
-	for rest := body(p); len(rest) > 0; {
+	from, to := place(p, name)
+	if to == 0 || from == 1 && to == len(p) {
+		return dst
+	}
+	return append(append(dst, p[:from]...), p[to:]...)
+}
+
+// place returns where in p the value of that name begins and ends. If there is
+// none it begins behind the last value; if p has no values both are 0.
+func place(p []byte, name string) (from, to int) {
+	rest := body(p)
+	if rest == nil {
+		return 0, 0
+	}
+	for len(rest) > 0 {
 		n, _, tail, ok := next(rest)
 		if !ok {
 			break
 		}
-		if string(n) != name {
-			dst = append(dst, rest[:len(rest)-len(tail)]...)
+		if string(n) == name {
+			return len(p) - len(rest), len(p) - len(tail)
 		}
 		rest = tail
 	}
-	if len(dst) == start+1 {
-		return dst[:start]
-	}
-	return dst
+	return len(p) - len(rest), len(p)
 }
 
 // Names yields the names in p, in their order.
