@@ -31,8 +31,8 @@ type gathered struct {
 // any. What it writes after that gets memory of its own, because nothing that
 // was written is changed in place.
 type room struct {
-	space []byte
-	taken bool // by this request
+	space []byte // what was taken of it
+	taken bool   // by this request
 }
 
 // take returns empty memory for n bytes.
@@ -41,10 +41,10 @@ func (r *room) take(n int) []byte {
 		return make([]byte, 0, n)
 	}
 	if cap(r.space) < n {
-		r.space = make([]byte, 0, n)
+		r.space = make([]byte, n)
 	}
-	r.taken = true
-	return r.space[:0]
+	r.space, r.taken = r.space[:n], true
+	return r.space[:0:n]
 }
 
 // operation is one change of one value. It can be done again to newer data, by

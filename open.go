@@ -88,8 +88,8 @@ func (s *Session) release() {
 	h := s.held
 	s.held = &nothingHeld
 	s.storing.Unlock()
-	headSpace, dataSpace, next := h.headSpace[:0], h.dataSpace[:0], h.next
-	newHead, newData, opened := h.newHead.space, h.newData.space, h.opened.space
+	headSpace, dataSpace, next := wiped(h.headSpace), wiped(h.dataSpace), h.next
+	newHead, newData, opened := wiped(h.newHead.space), wiped(h.newData.space), wiped(h.opened.space)
 	if !next.record.ID.IsZero() { // most requests store nothing
 		*next = successor{}
 	}
@@ -97,6 +97,12 @@ func (s *Session) release() {
 	h.headSpace, h.dataSpace, h.next = headSpace, dataSpace, next
 	h.newHead.space, h.newData.space, h.opened.space = newHead, newData, opened
 	heldPool.Put(h)
+}
+
+// wiped returns the memory of b, empty.
+func wiped(b []byte) []byte {
+	clear(b)
+	return b[:0]
 }
 
 func (s *Session) standing() standing {
@@ -197,7 +203,7 @@ func (s *Session) present(token secret.Token, signedIn bool) error {
 // load fills record and head with what the store has, in memory that is used
 // again. Errors: ErrNotFound of the store as it is, any other as ErrStore.
 func (s *Session) load(ctx context.Context, read store.Freshness) error {
-	s.record.Head, s.record.Data = s.headSpace[:0], s.dataSpace[:0]
+	s.record.Head, s.record.Data = wiped(s.headSpace), wiped(s.dataSpace)
 	err := s.manager.load(ctx, s.token.ID, &s.record, read)
 	if err != nil {
 		return err
