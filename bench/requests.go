@@ -91,6 +91,7 @@ func requestTargets(r *report.Report, small map[site.Work]measure.Results) {
 		t.atLeast("read one key, scs's bytes of it", read.Ratio("scs", "coatcheck", measure.Bytes), 15)
 	}
 	t.atMost("read one key, sealed, of unsealed", cpu(site.ReadOne, "coatcheck sealed", "coatcheck"), 2)
+	t.atMost("the same, of sessions not used for a while", cpu(site.ReadOne, "coatcheck sealed cold", "coatcheck"), 2)
 	for _, l := range site.Ladders {
 		t.note(l.Title()+", of the floor with duties", cpu(l.Work, l.Own, l.Bound))
 	}

@@ -22,6 +22,16 @@ type outside struct{ store.Store }
 
 func newCoatcheckSealed(p Payload) (Site, error) { return overStore(outside{memstore.New(nil)}, p) }
 
+// newCoatcheckSealedCold is that with so many sessions, used one after the
+// other, that no cipher of theirs is kept.
+func newCoatcheckSealedCold(p Payload) (Site, error) {
+	s, err := newCoatcheckSealed(p)
+	if err == nil {
+		s.(*httpSite).sessions = 1 << 13
+	}
+	return s, err
+}
+
 func overStore(st store.Store, p Payload) (Site, error) {
 	sessions, err := coatcheck.New(coatcheck.Config{Store: st})
 	if err != nil {

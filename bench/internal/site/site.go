@@ -107,6 +107,7 @@ var All = []Contender{
 	{Name: "floor with duties sealed", New: withDuties(allDutiesSealed)},
 	{Name: "coatcheck", New: newCoatcheck},
 	{Name: "coatcheck sealed", New: newCoatcheckSealed},
+	{Name: "coatcheck sealed cold", Offers: []Work{ReadOne, WriteOne}, New: newCoatcheckSealedCold},
 	{Name: "scs", New: newSCS},
 	{Name: "scs idle", New: newSCSIdle},
 	// What fiber's Regenerate leaves of the data is not what the others keep.

@@ -45,7 +45,8 @@ func wanted(contender string, work site.Work, visit int) string {
 		return ""
 	case work == site.ReadOne:
 		return "Alice Example"
-	case work == site.WriteOne && (visit%2 == 0 || contender == "gorilla cookie"): // whose cookie is not followed
+	case work == site.WriteOne && (visit%2 == 0 || contender == "gorilla cookie" || contender == "coatcheck sealed cold"):
+		// the cookie of the first is not followed, and of the second each visit is to another session
 		return "even"
 	case work == site.WriteOne:
 		return "odd"

@@ -13,6 +13,7 @@ import (
 // httpSite is a site of net/http handlers.
 type httpSite struct {
 	handlers Handlers
+	sessions int // of a visitor, which take turns; 0 is one
 	close    func()
 }
 
@@ -48,19 +49,31 @@ func (s *httpSite) Visitor(w Work) (Visitor, error) {
 	if w == NoCookie || w == FirstSignIn {
 		return v, nil
 	}
-	first := *v
-	first.handler, first.follows, first.signsIn = s.handlers[fill], false, false
+	for i := range max(1, s.sessions) {
+		r.Header[userHeader][0] = users[i/8] // nobody has too many sessions
+		cookie, err := s.start(*v)
+		if err != nil {
+			return nil, err
+		}
+		v.turns = append(v.turns, cookie)
+	}
+	r.Header[userHeader][0] = users[0]
+	r.Header["Cookie"] = []string{v.turns[0]}
+	return v, nil
+}
+
+// start starts a session with the payload, and returns its cookie.
+func (s *httpSite) start(first httpVisitor) (cookie string, err error) {
+	first.handler, first.turns, first.follows, first.signsIn = s.handlers[fill], nil, false, false
 	first.w.header = http.Header{}
 	first.Visit()
 	if _, err := first.Answer(); err != nil {
-		return nil, err
+		return "", err
 	}
-	cookie := cookies(first.w.header["Set-Cookie"])
-	if cookie == "" {
-		return nil, errors.New("the first request got no cookie")
+	if cookie = cookies(first.w.header["Set-Cookie"]); cookie == "" {
+		return "", errors.New("the first request got no cookie")
 	}
-	r.Header["Cookie"] = []string{cookie}
-	return v, nil
+	return cookie, nil
 }
 
 // cookies is what a browser sends back for these Set-Cookie lines.
@@ -90,7 +103,8 @@ type httpVisitor struct {
 	template http.Request // a handler may change its copy
 	request  http.Request
 	w        recorder
-	follows  bool // sends the cookie that it got last
+	turns    []string // the cookies that it sends, by turns
+	follows  bool     // sends the cookie that it got last
 	signsIn  bool
 	visits   int
 }
@@ -100,6 +114,10 @@ func (v *httpVisitor) Visit() {
 	v.request = v.template
 	clear(v.w.header)
 	v.w.status, v.w.body = 0, v.w.body[:0]
+	if len(v.turns) > 1 {
+		v.visits++
+		v.request.Header["Cookie"][0] = v.turns[v.visits%len(v.turns)]
+	}
 	if v.signsIn {
 		v.visits++
 		if !v.follows {
