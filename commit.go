@@ -13,7 +13,7 @@ import (
 // to its header what belongs there. An error belongs in the response in place
 // of the handler's. A session that has ended is no error: the request finishes,
 // and what it wrote is dropped.
-func (s *Session) conclude(h http.Header) error {
+func (s *Session) conclude(ctx context.Context, h http.Header) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.held == nil { // nobody asked for the session
@@ -36,7 +36,7 @@ func (s *Session) conclude(h http.Header) error {
 	}
 	s.started = true
 	wrote := len(s.ops) > 0
-	err := s.store()
+	err := s.store(ctx)
 	if errors.Is(err, ErrEnded) {
 		err = nil
 		if wrote {
@@ -49,7 +49,7 @@ func (s *Session) conclude(h http.Header) error {
 
 // store brings the store up to date with the request: data, rotation that is
 // due, activity.
-func (s *Session) store() error {
+func (s *Session) store(ctx context.Context) error {
 	if len(s.ops) == 0 && s.is != holds {
 		return nil
 	}
@@ -57,7 +57,7 @@ func (s *Session) store() error {
 	if len(s.ops) == 0 && !rotate && (s.peek || !s.unseen() && !s.touchDue(s.roughly())) {
 		return nil
 	}
-	ctx, call := s.manager.writeContext((*requestContext)(s))
+	ctx, call := s.manager.writeContext(ctx)
 	defer call.end()
 	switch s.is {
 	case nobody:

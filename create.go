@@ -26,7 +26,7 @@ func (s *Session) encodeHead(h *head.Head) []byte {
 	if s.manager.sealed {
 		return h.Append(nil)
 	}
-	return h.Append(s.newHead.take(h.Size()))
+	return h.Append(s.memory.newHead.take(h.Size()))
 }
 
 // createAnonymous stores a session for a visitor who has none.

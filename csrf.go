@@ -33,25 +33,15 @@ const csrfRandom = 16
 // sign-in or re-authentication. An anonymous visitor gets a session for it.
 // Errors are those of Key.Set.
 func (s *Session) CSRFToken() (string, error) {
+	var key [sha256.Size]byte
 	err := s.act(context.WithoutCancel(s.parent), func(ctx context.Context) error {
-		switch s.is {
-		case nobody:
-		case unproven: // its sign-in form needs one, and the browser knows the secret
-			return nil
-		default:
-			return s.refusal()
-		}
-		if err := s.writable(); err != nil {
-			return err
-		}
-		return s.createAnonymous(ctx)
+		err := s.haveToken(ctx)
+		key = s.manager.scope.CSRFKey(s.token.ID, s.token.Secret)
+		return err
 	})
 	if err != nil {
 		return "", err
 	}
-	s.mu.Lock()
-	key := s.manager.scope.CSRFKey(s.token.ID, s.token.Secret)
-	s.mu.Unlock()
 	token := make([]byte, csrfRandom, csrfRandom+sha256.Size)
 	rand.Read(token)
 	return base64.RawURLEncoding.EncodeToString(csrfSum(token, key, token)), nil
@@ -62,6 +52,21 @@ func csrfSum(dst []byte, key [sha256.Size]byte, random []byte) []byte {
 	mac := hmac.New(sha256.New, key[:])
 	mac.Write(random)
 	return mac.Sum(dst)
+}
+
+// haveToken starts a session if there is none. mu and storing are held.
+func (s *Session) haveToken(ctx context.Context) error {
+	switch s.is {
+	case nobody:
+	case unproven: // its sign-in form needs a CSRF token, and the browser knows the secret
+		return nil
+	default:
+		return s.refusal()
+	}
+	if err := s.writable(); err != nil {
+		return err
+	}
+	return s.createAnonymous(ctx)
 }
 
 // VerifyCSRF returns nil if the request holds a token of its session's
@@ -81,7 +86,7 @@ func (m *Manager) verifyCSRF(s *Session, r *http.Request) error {
 		return err
 	}
 	s.mu.Lock()
-	is, token := s.is, s.token
+	is, token := s.standing(), s.token
 	s.mu.Unlock()
 	switch is {
 	case stale:

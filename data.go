@@ -21,30 +21,11 @@ type gathered struct {
 	reads   []string    // keys whose stored value the request has seen
 	moved   []string    // of these, the ones that another request changed since
 	behind  bool        // the record is newer than base: see catchUp
+	dropped bool        // by Discard, since the last Session.Update began
 
 	// For reads and ops: most requests read and change few.
 	readSpace [2]string
 	opSpace   [1]operation
-}
-
-// room is memory for what a request writes once: one value for most that write
-// any. What it writes after that gets memory of its own, because nothing that
-// was written is changed in place.
-type room struct {
-	space []byte // what was taken of it
-	taken bool   // by this request
-}
-
-// take returns empty memory for n bytes.
-func (r *room) take(n int) []byte {
-	if r.taken {
-		return make([]byte, 0, n)
-	}
-	if cap(r.space) < n {
-		r.space = make([]byte, n)
-	}
-	r.space, r.taken = r.space[:n], true
-	return r.space[:0:n]
 }
 
 // operation is one change of one value. It can be done again to newer data, by
@@ -90,6 +71,10 @@ func (s *Session) writable() error {
 	return s.unseal()
 }
 
+// over reports whether it is too late to gather anything. A function of the
+// user's may have taken its time since writable was asked.
+func (s *Session) over() bool { return s.closed || s.started && !s.updating }
+
 // mayStart returns why the request cannot start a session, or nil.
 func (s *Session) mayStart() error {
 	m := s.manager
@@ -101,7 +86,12 @@ func (s *Session) mayStart() error {
 		return ErrInsecureTransport
 	}
 	if admit := m.config.AdmitAnonymous; admit != nil {
-		return s.outside(func() error { return admit(s.request) })
+		if err := s.outside(func() error { return admit(s.request) }); err != nil {
+			return err
+		}
+		if s.over() {
+			return ErrCommitted
+		}
 	}
 	return nil
 }
@@ -177,7 +167,7 @@ func (s *Session) apply(data []byte, op operation) ([]byte, error) {
 		}
 		return payload.Remove(make([]byte, 0, len(data)), data, op.key), nil
 	}
-	next := payload.Put(s.newData.take(1+len(data)+payload.Size(op.key, op.value)), data, op.key, op.value)
+	next := payload.Put(s.memory.newData.take(1+len(data)+payload.Size(op.key, op.value)), data, op.key, op.value)
 	if len(next) > s.manager.config.MaxBytes {
 		return nil, fmt.Errorf("%w (%q has %d bytes; the session would have %d of %d)",
 			ErrTooLarge, op.key, len(op.value.Bytes), len(next), s.manager.config.MaxBytes)
@@ -185,10 +175,11 @@ func (s *Session) apply(data []byte, op operation) ([]byte, error) {
 	return next, nil
 }
 
-// change runs an update, at first or again. mu is held, but not while the
-// user's function runs; if the value was changed by another goroutine of the
-// request meanwhile, the function runs again.
-func (s *Session) change(op operation) error {
+// change runs an update, at first or again: then what was gathered is being
+// stored, and it is not too late. mu is held, but not while the user's function
+// runs; if the value was changed by another goroutine of the request meanwhile,
+// the function runs again.
+func (s *Session) change(op operation, again bool) error {
 	for range maxAttempts {
 		old, found := payload.Find(s.working, op.key)
 		old.Bytes = bytes.Clone(old.Bytes)
@@ -199,6 +190,9 @@ func (s *Session) change(op operation) error {
 		})
 		if err != nil {
 			return err
+		}
+		if !again && s.over() {
+			return ErrCommitted // the response has started meanwhile
 		}
 		now, foundNow := payload.Find(s.working, op.key)
 		if foundNow != found || !now.Equal(old) {
@@ -243,7 +237,7 @@ func (s *Session) rebase(base []byte) error {
 			return fmt.Errorf("%w (%q)", ErrConflict, op.key)
 		}
 		if op.kind == update {
-			if err := s.change(op); err != nil {
+			if err := s.change(op, true); err != nil {
 				return err
 			}
 			continue
@@ -263,12 +257,14 @@ func (s *Session) settle() {
 	s.ops = nil
 }
 
-// Discard forgets the changes that have been gathered and not yet stored.
+// Discard forgets the changes that have been gathered and not yet stored, also
+// those of a Session.Update that is under way, up to here.
 func (s *Session) Discard() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.held != nil && !s.closed {
 		s.drop()
+		s.dropped = true
 	}
 }
 

@@ -90,7 +90,7 @@ func (k Key[T]) Update(s *Session, change func(T) (T, error)) error {
 	if err := s.writable(); err != nil {
 		return err
 	}
-	if err := s.change(op); err != nil {
+	if err := s.change(op, false); err != nil {
 		return err
 	}
 	s.remember(op)

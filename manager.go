@@ -152,8 +152,7 @@ func (m *Manager) Commit(ctx context.Context, s *Session) (http.Header, error) {
 		return nil, fmt.Errorf("coatcheck: Commit is for sessions of this Manager's Open: within Handler they are committed by themselves")
 	}
 	header := http.Header{}
-	s.parent = ctx
-	err := s.conclude(header)
+	err := s.conclude(ctx, header)
 	s.close()
 	return header, err
 }
@@ -172,7 +171,7 @@ func (m *Manager) sweep(now time.Time) {
 	if now.Unix()-last < int64(sweepEvery/time.Second) || !m.swept.CompareAndSwap(last, now.Unix()) {
 		return
 	}
-	m.ciphers.Forget() // what nobody has used for a minute
+	m.ciphers.Forget() // what nobody has used since the last sweep
 	now = store.Instant(now)
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), m.config.StoreTimeout)

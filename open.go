@@ -53,12 +53,7 @@ type held struct {
 	record  store.Record
 	head    head.Head // lends from record.Head
 	binding dbsc.State
-	// What record.Head and record.Data were read into, and what changed ones are
-	// written into.
-	headSpace, dataSpace []byte
-	newHead, newData     room
-	opened               room     // for what was sealed
-	network              [24]byte // for head.Network
+	memory  memory // that the bytes of all these lie in
 
 	unsealed  bool
 	sealError error
@@ -88,21 +83,13 @@ func (s *Session) release() {
 	h := s.held
 	s.held = &nothingHeld
 	s.storing.Unlock()
-	headSpace, dataSpace, next := wiped(h.headSpace), wiped(h.dataSpace), h.next
-	newHead, newData, opened := wiped(h.newHead.space), wiped(h.newData.space), wiped(h.opened.space)
+	memory, next := h.memory, h.next
+	memory.wipe()
 	if !next.record.ID.IsZero() { // most requests store nothing
 		*next = successor{}
 	}
-	*h = held{}
-	h.headSpace, h.dataSpace, h.next = headSpace, dataSpace, next
-	h.newHead.space, h.newData.space, h.opened.space = newHead, newData, opened
+	*h = held{memory: memory, next: next}
 	heldPool.Put(h)
-}
-
-// wiped returns the memory of b, empty.
-func wiped(b []byte) []byte {
-	clear(b)
-	return b[:0]
 }
 
 func (s *Session) standing() standing {
@@ -203,12 +190,12 @@ func (s *Session) present(token secret.Token, signedIn bool) error {
 // load fills record and head with what the store has, in memory that is used
 // again. Errors: ErrNotFound of the store as it is, any other as ErrStore.
 func (s *Session) load(ctx context.Context, read store.Freshness) error {
-	s.record.Head, s.record.Data = wiped(s.headSpace), wiped(s.dataSpace)
+	s.record.Head, s.record.Data = wiped(s.memory.head), wiped(s.memory.data)
 	err := s.manager.load(ctx, s.token.ID, &s.record, read)
 	if err != nil {
 		return err
 	}
-	s.headSpace, s.dataSpace = s.record.Head, s.record.Data
+	s.memory.head, s.memory.data = s.record.Head, s.record.Data
 	return s.parseHead()
 }
 
@@ -370,7 +357,7 @@ func (s *Session) plain() ([]byte, error) {
 	}
 	m := s.manager
 	s.box = m.ciphers.Box(m.scope, s.record.ID, s.given, wrap, s.token.Secret)
-	data, err := m.scope.Open(s.opened.take(len(s.record.Data)), &s.box, s.record.ID, s.record.Data)
+	data, err := m.scope.Open(s.memory.opened.take(len(s.record.Data)), &s.box, s.record.ID, s.record.Data)
 	if err == nil {
 		err = payload.Check(data)
 	}

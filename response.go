@@ -82,7 +82,7 @@ func (w *responder) start() error {
 	}
 	w.headerOut = true
 	h := w.writer.Header()
-	err := s.conclude(h)
+	err := s.conclude((*requestContext)(s), h)
 	if err == nil {
 		return nil
 	}

@@ -146,7 +146,7 @@ func (s *Session) signIn(ctx context.Context, subject string, o signIn) error {
 	n.head.Authenticated = o.authenticated
 	n.head.Remembered, n.head.Lifetime = o.remember > 0, o.remember
 	n.head.Device = deviceLabel(s.request, o.device)
-	n.head.Network = m.network(s.network[:0], s.request)
+	n.head.Network = m.network(s.memory.network.take(maxNetwork), s.request)
 	offer := m.offerBinding(n)
 
 	carries := !o.dropData && (!s.signedIn() || s.subject() == subject)
@@ -212,6 +212,9 @@ func (s *Session) retire(ctx context.Context, n *successor, carries bool) error 
 		old.Retired, old.Data = true, nil
 		old.Absolute, old.Version = now.Add(staleFor), newVersion()
 		err := m.config.Store.Update(ctx, old, s.record.Version, now)
+		if err != nil && !errors.Is(err, store.ErrConflict) && !errors.Is(err, store.ErrNotFound) {
+			s.memory.lose()
+		}
 		if err == nil || !errors.Is(err, store.ErrConflict) && !errors.Is(err, store.ErrNotFound) && m.landed(ctx, old) {
 			m.emit(s.event(KindEnded, Event{ID: old.ID, Subject: s.subject(), Reason: ReasonReplaced}))
 			return nil

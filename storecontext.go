@@ -100,7 +100,9 @@ func (c *lastingContext) Done() <-chan struct{} { return nil }
 func (c *lastingContext) Err() error { return nil }
 
 // Value returns that of the request's context.
-func (c *lastingContext) Value(key any) any { return (*requestContext)(c).Value(key) }
+func (c *lastingContext) Value(key any) any {
+	return context.WithoutCancel((*requestContext)(c)).Value(key)
+}
 
 // Format prints a name under every verb, without the request's header.
 func (c *lastingContext) Format(f fmt.State, v rune) { (*requestContext)(c).Format(f, v) }

@@ -153,6 +153,7 @@ func (s *Session) trySwap(ctx context.Context, edit func(*successor) error) erro
 		}
 		return storeError("update", err) // it is there, and yet it is not
 	default:
+		s.memory.lose()
 		if !m.landed(ctx, n.record) {
 			return storeError("update", err)
 		}
@@ -176,12 +177,14 @@ func (s *Session) install(n *successor) {
 		s.drew, s.given = true, n.head.Current
 		s.manager.ciphers.Keep(n.record.ID, n.head.Current, n.head.Wrap, n.box)
 	}
+	if len(s.ops) > 0 || n.record.ID != s.record.ID { // else the data is as it was, readable or not
+		s.unsealed, s.sealError = true, nil
+	}
 	s.is, s.token, s.earlier, s.box = holds, n.token, n.earlier, n.box
 	s.record = n.record
 	if n.head != &s.head {
 		s.head = *n.head
 	}
-	s.unsealed, s.sealError = s.unsealed || len(s.ops) > 0, nil
 	s.settle()
 }
 

@@ -110,6 +110,9 @@ func (m *Manager) remote(r *http.Request) string {
 	return ""
 }
 
+// maxNetwork is how long a network is at most: 2001:db8:1234::/48.
+const maxNetwork = 19
+
 // network appends the address for lists to dst: cut to the part that names a
 // network, so that a user can tell home from abroad, and nobody a person.
 func (m *Manager) network(dst []byte, r *http.Request) []byte {

@@ -29,7 +29,12 @@ func (s *Session) Update(ctx context.Context, fn func() error) error {
 			return err
 		}
 		before, working := len(s.ops), s.working
+		s.dropped = false
 		undo := func() {
+			if s.dropped { // what was gathered before too
+				s.drop()
+				return
+			}
 			s.ops = s.ops[:before]
 			if !s.behind {
 				s.working = working
