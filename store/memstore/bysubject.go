@@ -71,7 +71,9 @@ func (s *Store) DeleteSubject(ctx context.Context, subject string, now time.Time
 	return told, nil
 }
 
-// DeleteAll implements store.Store.
+// DeleteAll implements store.Store. All locks are held while everything is
+// counted and forgotten. The memory, which may be gigabytes, is wiped after
+// that, but before DeleteAll returns.
 func (s *Store) DeleteAll(ctx context.Context, now time.Time) (int, error) {
 	if err := ended(ctx); err != nil {
 		return 0, err
@@ -79,8 +81,11 @@ func (s *Store) DeleteAll(ctx context.Context, now time.Time) (int, error) {
 	held := locks{stripes: everything, shards: everything}
 	s.lock(held)
 	n := 0
+	var gone [shardCount][]chunk
 	for i := range s.shards {
-		n += s.shards[i].clear()
+		var ended int
+		ended, gone[i] = s.shards[i].clear()
+		n += ended
 	}
 	for i := range s.stripes {
 		members := &s.stripes[i].members
@@ -90,5 +95,10 @@ func (s *Store) DeleteAll(ctx context.Context, now time.Time) (int, error) {
 	s.markOfAll = max(s.markOfAll, now.UnixMicro())
 	s.unlock(held)
 	s.watches.tellAll()
+	for _, chunks := range gone {
+		for i := range chunks {
+			clear(chunks[i].mem)
+		}
+	}
 	return n, nil
 }

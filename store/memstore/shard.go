@@ -95,8 +95,9 @@ func (sh *shard) rewrite(at ref, rec *store.Record) bool {
 	return true
 }
 
-// clear forgets everything, and returns how many records were not retired.
-func (sh *shard) clear() (n int) {
+// clear forgets everything. It returns how many records were not retired, and
+// the chunks in which they lie, for the caller to wipe once no lock is held.
+func (sh *shard) clear() (n int, chunks []chunk) {
 	s := &sh.slots
 	for i := range s.chunks {
 		c := &s.chunks[i]
@@ -111,6 +112,7 @@ func (sh *shard) clear() (n int) {
 		s.budget.used.Add(-c.footprint())
 	}
 	s.budget.used.Add(-8 * int64(len(sh.ids.cells)))
+	chunks = s.chunks
 	sh.ids, sh.slots = index{}, slots{budget: s.budget, ids: &sh.ids}
-	return n
+	return n, chunks
 }

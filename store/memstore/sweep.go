@@ -16,7 +16,7 @@ type sweepRound struct {
 	chunk uint32
 }
 
-// next returns the next piece of work. done says that there is none left, and
+// nextPiece returns the next piece of work. done says that there is none left, and
 // begins a new round.
 func (s *Store) nextPiece() (shard int, chunk uint32, done bool) {
 	r := &s.round

@@ -6,9 +6,12 @@ package memstore
 
 // tidy moves the few rows of a chunk to other chunks, where these have room for
 // them twice over, and so returns the chunk's memory. at is a slot that was
-// emptied.
+// emptied: its chunk may be gone since, and with DeleteAll all others too.
 func (s *slots) tidy(at ref) {
 	n := at >> refSlotBits
+	if int(n) >= len(s.chunks) {
+		return
+	}
 	c := &s.chunks[n]
 	if c.mem == nil || !c.sparse() {
 		return
