@@ -17,8 +17,9 @@ type noRoom struct {
 
 func (n noRoom) Error() string { return fmt.Sprintf("memstore: no room for %d bytes", n.size) }
 
-// roomTries is how often a write is tried again after something has made room,
-// which other writes may then take.
+// roomTries is how often a write is tried, each time after something has made
+// room, which other writes may then take. So it also bounds how much is given
+// up for one write.
 const roomTries = 32
 
 // withRoom runs a write, and makes room for it where there is none. What then
@@ -30,45 +31,60 @@ func (s *Store) withRoom(id store.ID, now time.Time, write func() error) error {
 		if !full {
 			return err
 		}
-		if !s.makeRoom(shardOf(idKey(id)), need, now.UnixMicro()) {
+		if !s.makeRoom(id, need, now.UnixMicro()) {
 			break
 		}
 	}
 	return store.ErrFull
 }
 
-// makeRoom gives up what may be given up for a row in a shard, and reports
-// whether there was something: dead records, then anonymous ones that were not
-// seen for long. It asks the shard itself first, and then the others.
-func (s *Store) makeRoom(shard int, need noRoom, now int64) bool {
-	if int64(need.size) > s.budget.max {
+// makeRoom makes room for the row of a record, and reports whether it could do
+// something for it: it removes the dead of the record's shard; then it gives up anonymous records that were not seen for long; then it
+// removes the dead of other shards. The other
+// shards' dead come so late because to find them is to read everything. The
+// record itself is never given up: an Update does not end its own session.
+func (s *Store) makeRoom(id store.ID, need noRoom, now int64) bool {
+	shard := shardOf(idKey(id))
+	slot, class := slotFor(need.size)
+	if int64(slot)+chunkOverhead > s.budget.max {
 		return false
 	}
 	if s.dropDead(shard, now) {
 		return true
 	}
-	if need.anonymous && s.dropOldest(shard, need.size) {
+	if need.anonymous && class != ownChunk && s.dropOldest(shard, need.size, id) {
 		return true
 	}
-	if s.dropAnonymousFor(shard, need.size) {
+	if s.dropAnonymousFor(shard, need.size, id) {
 		return true
 	}
-	for i := range s.shards {
-		if s.dropDead((shard+i)%shardCount, now) {
-			return true
+	removeDead := func(other int) bool { return s.dropDead(other, now) }
+	return s.askOthers(shard, slot, removeDead)
+}
+
+// askOthers has all shards but one do something that may return memory, until
+// there is enough for a slot, and reports whether one could.
+func (s *Store) askOthers(shard, slot int, do func(other int) bool) (done bool) {
+	for i := 1; i < shardCount; i++ {
+		if !do((shard + i) % shardCount) {
+			continue
+		}
+		if done = true; s.budget.has(int64(slot) + chunkOverhead) {
+			break
 		}
 	}
-	return false
+	return done
 }
 
 // dropAnonymousFor gives up chunks of anonymous records, one of each shard in
-// turn, until there is memory for a row or no such chunk.
-func (s *Store) dropAnonymousFor(shard, size int) (dropped bool) {
+// turn, until there is memory for a row or no such chunk. The chunk in which a
+// record lies that is to be kept is not given up.
+func (s *Store) dropAnonymousFor(shard, size int, keep store.ID) (dropped bool) {
 	slot, _ := slotFor(size)
 	for more := true; more; {
 		more = false
 		for i := range s.shards {
-			if !s.dropAnonymous((shard + i) % shardCount) {
+			if !s.dropAnonymous((shard+i)%shardCount, keep) {
 				continue
 			}
 			dropped, more = true, true
@@ -110,11 +126,11 @@ const (
 )
 
 // dropOldest removes, of some anonymous records of about this size, the one not
-// seen for longest.
-func (s *Store) dropOldest(shard int, size int) bool {
+// seen for longest, but not one that is to be kept.
+func (s *Store) dropOldest(shard int, size int, keep store.ID) bool {
 	sh := &s.shards[shard]
 	sh.mu.Lock()
-	at := sh.oldest(size)
+	at := sh.oldest(size, keep)
 	if at == 0 {
 		sh.mu.Unlock()
 		return false
@@ -127,8 +143,9 @@ func (s *Store) dropOldest(shard int, size int) bool {
 }
 
 // oldest returns the ref of the anonymous row of a size that was not seen for
-// longest, among some from where the last search ended, or 0.
-func (sh *shard) oldest(size int) (found ref) {
+// longest, among some from where the last search ended, or 0. It is not the one
+// to be kept.
+func (sh *shard) oldest(size int, keep store.ID) (found ref) {
 	s := &sh.slots
 	_, class := slotFor(size)
 	p := s.pool(class, true)
@@ -141,7 +158,7 @@ func (sh *shard) oldest(size int) (found ref) {
 			continue
 		}
 		for slot := range c.slots() {
-			if r := c.row(slot); r.used() && r.lastSeen() < seen {
+			if r := c.row(slot); r.used() && r.lastSeen() < seen && r.id() != keep {
 				found, seen = n<<refSlotBits|ref(slot), r.lastSeen()
 			}
 		}
@@ -152,12 +169,13 @@ func (sh *shard) oldest(size int) (found ref) {
 	return found
 }
 
-// dropAnonymous removes all records of a chunk of anonymous ones, of some
-// chunks that whose last visitor came first, and returns its memory.
-func (s *Store) dropAnonymous(shard int) bool {
+// dropAnonymous removes all records of a chunk of anonymous ones, of some chunks
+// the one whose last visitor was there longest ago, wipes its memory and returns
+// it. The chunk of a record that is to be kept stays.
+func (s *Store) dropAnonymous(shard int, keep store.ID) bool {
 	sh := &s.shards[shard]
 	sh.mu.Lock()
-	n := sh.stalest()
+	n := sh.stalest(sh.find(keep) >> refSlotBits)
 	if n == 0 {
 		sh.mu.Unlock()
 		return false
@@ -173,6 +191,7 @@ func (s *Store) dropAnonymous(shard int) bool {
 	if !c.room() {
 		sh.slots.link(n)
 	}
+	clear(c.mem)
 	c.pool.open += int(c.used)
 	c.used = 0
 	sh.slots.dropChunk(n)
@@ -182,14 +201,15 @@ func (s *Store) dropAnonymous(shard int) bool {
 }
 
 // stalest returns the chunk of anonymous rows of which the last was seen
-// longest ago, among some from where the last search ended, or 0.
-func (sh *shard) stalest() (found uint32) {
+// longest ago, among some from where the last search ended, or 0. It is not the
+// chunk to be kept, which is 0 if there is none.
+func (sh *shard) stalest(keep uint32) (found uint32) {
 	oldest := int64(math.MaxInt64)
 	looked := 0
 	for range sh.slots.chunks {
 		n := sh.nextChunk()
 		c := &sh.slots.chunks[n]
-		if c.mem == nil || !c.pool.anonymous {
+		if c.mem == nil || !c.pool.anonymous || n == keep {
 			continue
 		}
 		seen := int64(math.MinInt64)

@@ -13,11 +13,15 @@ type budget struct {
 
 // take takes n bytes if they are there.
 func (b *budget) take(n int64) bool {
-	if b.used.Add(n) > b.max {
-		b.used.Add(-n)
-		return false
+	for {
+		used := b.used.Load()
+		if used+n > b.max {
+			return false
+		}
+		if b.used.CompareAndSwap(used, used+n) {
+			return true
+		}
 	}
-	return true
 }
 
 // has reports whether n bytes are there.
@@ -57,9 +61,12 @@ func slotFor(size int) (slot, class int) {
 // is never 0.
 type ref = uint32
 
-const refSlotBits = 10
+const (
+	refSlotBits = 10
+	mostChunks  = 1 << (32 - refSlotBits)
+)
 
-// chunk is memory for rows of one size. The zero chunk is not in use.
+// chunk is memory for rows of one size of slot. The zero chunk is not in use.
 type chunk struct {
 	mem   []byte
 	slot  int    // bytes of a slot
@@ -156,7 +163,8 @@ func (s *slots) takeFrom(n uint32) ref {
 }
 
 // give empties a slot. It returns the memory of a chunk that it leaves empty,
-// unless that is the only room of a pool that is in use.
+// unless that is the only room of a pool that is in use; of a chunk of a single
+// slot always.
 func (s *slots) give(at ref) {
 	n, slot := at>>refSlotBits, at&(1<<refSlotBits-1)
 	c := &s.chunks[n]
@@ -175,8 +183,12 @@ func (s *slots) give(at ref) {
 
 // addChunk adds a chunk to a pool: an eighth of what the pool has, so that
 // little is wasted on what is rare, and less if there is no room for that. It
-// takes in what has become a small chunk.
+// takes in what has become a small chunk. It returns 0 if there is no memory for
+// a slot, or no number for a chunk.
 func (s *slots) addChunk(p *pool, slot int) uint32 {
+	if s.unused == 0 && len(s.chunks) >= mostChunks {
+		return 0
+	}
 	size := min(max(p.bytes/8, smallestChunk), largestChunk)
 	small := s.small(p, size)
 	if small != 0 {
