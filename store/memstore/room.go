@@ -39,8 +39,9 @@ func (s *Store) withRoom(id store.ID, now time.Time, write func() error) error {
 }
 
 // makeRoom makes room for the row of a record, and reports whether it could do
-// something for it: it removes the dead of the record's shard; then it gives up anonymous records that were not seen for long; then it
-// removes the dead of other shards. The other
+// something for it: it removes the dead of the record's shard, and compacts
+// that; then it gives up anonymous records that were not seen for long; then it
+// removes the dead of other shards, and at last it compacts those. The other
 // shards' dead come so late because to find them is to read everything. The
 // record itself is never given up: an Update does not end its own session.
 func (s *Store) makeRoom(id store.ID, need noRoom, now int64) bool {
@@ -49,7 +50,7 @@ func (s *Store) makeRoom(id store.ID, need noRoom, now int64) bool {
 	if int64(slot)+chunkOverhead > s.budget.max {
 		return false
 	}
-	if s.dropDead(shard, now) {
+	if s.dropDead(shard, now) || s.compact(shard) {
 		return true
 	}
 	if need.anonymous && class != ownChunk && s.dropOldest(shard, need.size, id) {
@@ -59,7 +60,7 @@ func (s *Store) makeRoom(id store.ID, need noRoom, now int64) bool {
 		return true
 	}
 	removeDead := func(other int) bool { return s.dropDead(other, now) }
-	return s.askOthers(shard, slot, removeDead)
+	return s.askOthers(shard, slot, removeDead) || s.askOthers(shard, slot, s.compact)
 }
 
 // askOthers has all shards but one do something that may return memory, until
@@ -74,6 +75,20 @@ func (s *Store) askOthers(shard, slot int, do func(other int) bool) (done bool) 
 		}
 	}
 	return done
+}
+
+// compact returns the memory of chunks whose rows have room in others, and
+// reports whether there were such. It locks the shard for one chunk at a time.
+func (s *Store) compact(shard int) (returned bool) {
+	sh := &s.shards[shard]
+	for n := uint32(0); ; returned = true {
+		sh.mu.Lock()
+		n = sh.slots.compact(n)
+		sh.mu.Unlock()
+		if n == 0 {
+			return returned
+		}
+	}
 }
 
 // dropAnonymousFor gives up chunks of anonymous records, one of each shard in

@@ -86,6 +86,7 @@ func (c *chunk) slots() int       { return len(c.mem) / c.slot }
 func (c *chunk) room() bool       { return int(c.used) < c.slots() }
 func (c *chunk) row(slot int) row { return row(c.mem[slot*c.slot : (slot+1)*c.slot : (slot+1)*c.slot]) }
 func (c *chunk) sparse() bool     { return c.used > 0 && 4*int(c.used) <= c.slots() }
+func (c *chunk) movable() bool    { return c.room() && c.pool.open >= c.slots() } // to others of its pool
 func (c *chunk) footprint() int64 { return int64(len(c.mem)) + chunkOverhead }
 
 // pool is all chunks of one class for one kind of session.
@@ -104,6 +105,7 @@ type slots struct {
 	ids    *index  // of the rows: see move
 	chunks []chunk // chunks[0] is not used
 	unused uint32  // the first of the chunks not in use, or 0
+	loose  bool    // a chunk may have come to be one for compact
 	pools  [2][pools]pool
 }
 
@@ -175,6 +177,9 @@ func (s *slots) give(at ref) {
 	c.free = uint16(slot) + 1
 	c.used--
 	c.pool.open++
+	if c.movable() {
+		s.loose = true
+	}
 	others := c.pool.open > c.slots()
 	if c.used == 0 && (others || c.pool.bytes == len(c.mem) || c.slots() == 1) {
 		s.dropChunk(n)

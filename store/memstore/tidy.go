@@ -2,7 +2,8 @@ package memstore
 
 // Chunks are pieces of the garbage collector's work, so there should be few;
 // and memory that is hardly used should be returned. Both are had by moving the
-// rows of a chunk to others.
+// rows of a chunk to others: a little whenever something is removed, and all
+// that can be returned once memory has run out.
 
 // tidy moves the few rows of a chunk to other chunks, where these have room for
 // them twice over, and so returns the chunk's memory. at is a slot that was
@@ -19,6 +20,28 @@ func (s *slots) tidy(at ref) {
 	if elsewhere := c.pool.open - (c.slots() - int(c.used)); elsewhere >= 2*int(c.used) {
 		s.move(n, 0)
 	}
+}
+
+// compact moves the rows of the first chunk above a number that has room for
+// them elsewhere in its pool, and so returns the chunk's memory: a chunk can be
+// emptied if its pool has as many open slots as the chunk has slots. A full one
+// is not worth it. It returns the number of the chunk, or 0 if there was none;
+// and looks only where rows were removed since it last looked, so that asking
+// again costs little.
+func (s *slots) compact(above uint32) uint32 {
+	if above == 0 && !s.loose {
+		return 0
+	}
+	if above == 0 {
+		s.loose = false
+	}
+	for n := above + 1; int(n) < len(s.chunks); n++ {
+		if c := &s.chunks[n]; c.mem != nil && c.movable() {
+			s.move(n, 0)
+			return n
+		}
+	}
+	return 0
 }
 
 // small returns the oldest chunk of a pool if a new one of this size makes it a
