@@ -12,10 +12,15 @@
 //
 // Records lie packed in large pieces of memory without pointers, so that
 // millions of them cost the garbage collector nothing, at about 1.1 to 1.3
-// times of what they hold, also after many were deleted and created. Options
-// bounds them. When the bound is reached, dead records make room for new ones,
-// then anonymous sessions, those not seen for long first; a live session of
-// somebody who is signed in never does, and store.ErrFull says so.
+// times of what they hold. After half of them were deleted at random it can be
+// twice, and after two thirds three times, until something new is created,
+// shrinks or needs room.
+//
+// Options bounds them. When the bound is reached, room for a record is made in
+// this order: the dead go that share a shard with it (see below), and what is
+// left there is packed closer; anonymous sessions go, those not seen for long
+// first; the dead of other shards go, and those are packed closer. A live
+// session of somebody who is signed in never goes, and store.ErrFull says so.
 //
 // # How it is built
 //
@@ -48,9 +53,11 @@ var (
 
 // Options are the choices of a store. The zero value is the default.
 type Options struct {
-	// MaxBytes bounds the memory for records and what finds them, in bytes.
-	// 0 means 1 GiB. Marks, of which there is one for each subject whose
-	// sessions were ended in the last hour, come on top: about 40 bytes each.
+	// MaxBytes is about how much memory records and what finds them may take,
+	// in bytes. 0 means 1 GiB. It may be a little more: the indexes grow
+	// without asking, and the list of the pieces of memory never shrinks.
+	// Marks, of which there is one for each subject whose sessions were ended
+	// in the last hour, come on top: about 40 bytes each.
 	MaxBytes int64
 }
 
@@ -126,7 +133,9 @@ func (s *Store) Load(ctx context.Context, id store.ID, rec *store.Record, _ stor
 	return nil
 }
 
-// Create implements store.Store.
+// Create implements store.Store. In a full store a subject at its limit gets
+// store.ErrFull, although its oldest session would end for the new one and so
+// make room: the room is taken before anything ends.
 func (s *Store) Create(ctx context.Context, rec store.Record, terms store.Terms, now time.Time) ([]store.ID, error) {
 	if err := ended(ctx); err != nil {
 		return nil, err

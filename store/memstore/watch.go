@@ -20,7 +20,9 @@ type watch struct {
 }
 
 // Watch implements store.Watcher. Calls come from the goroutine that made the
-// change, after the change and outside all locks; none is lost.
+// change, after the change and outside all locks; none is lost. changed may call
+// stop, so stop does not wait for it: a call that has begun on another goroutine
+// may still run when stop has returned.
 func (s *Store) Watch(id store.ID, changed func()) (stop func()) {
 	w := &watch{changed: changed}
 	s.watches.add(id, w)
