@@ -2,6 +2,9 @@ package coatcheck_test
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"io"
 	"mime/multipart"
@@ -14,6 +17,8 @@ import (
 
 	"github.com/coatcheck/coatcheck"
 	"github.com/coatcheck/coatcheck/coatchecktest"
+	"github.com/coatcheck/coatcheck/internal/secret"
+	"github.com/coatcheck/coatcheck/store"
 )
 
 // csrfSite requires tokens, and echoes the body that its handler still finds.
@@ -207,5 +212,28 @@ func TestVerifyCSRFServesSingleRoutes(t *testing.T) {
 	alice.SetCookie(signedInCookie + "=" + old + "; Path=/; Secure")
 	if alice.Post("/", url.Values{"csrf_token": {token}}); !errors.Is(verdict, coatcheck.ErrStale) {
 		t.Errorf("of a stale request: %v, want ErrStale", verdict)
+	}
+}
+
+// After the handler has returned there is no session, and so no token: least of
+// all the one that follows from an id and a secret of zeros.
+func TestCSRFTokensEndWithTheRequest(t *testing.T) {
+	srv := newServer(t, memory())
+	var late *http.Request
+	var session *coatcheck.Session
+	srv.HandlerFunc(func(_ http.ResponseWriter, r *http.Request, s *coatcheck.Session) error {
+		late, session = r, s
+		return nil
+	}).ServeHTTP(httptest.NewRecorder(), srv.signedIn("alice").request(ctx))
+	key := secret.Scope("id").CSRFKey(store.ID{}, secret.Secret{})
+	random := make([]byte, 16)
+	mac := hmac.New(sha256.New, key[:])
+	mac.Write(random)
+	late.Header.Set("X-CSRF-Token", base64.RawURLEncoding.EncodeToString(mac.Sum(random)))
+	if err := srv.VerifyCSRF(late); !errors.Is(err, coatcheck.ErrCSRFToken) {
+		t.Errorf("a token that anybody can make: %v, want ErrCSRFToken", err)
+	}
+	if _, err := session.CSRFToken(); !errors.Is(err, coatcheck.ErrCommitted) {
+		t.Errorf("a new token: %v, want ErrCommitted", err)
 	}
 }

@@ -3,12 +3,15 @@ package coatcheck_test
 import (
 	"context"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/coatcheck/coatcheck"
 	"github.com/coatcheck/coatcheck/store"
+	"github.com/coatcheck/coatcheck/store/storetest"
 )
 
 // waiting is a store outside the process that looks at its context.
@@ -77,5 +80,78 @@ func TestStoreCallsEndWithTheirTimeAndTheirVisitor(t *testing.T) {
 	case <-first.Done():
 	default:
 		t.Error("whoever waits for it afterwards waits for ever")
+	}
+}
+
+type valueKey struct{}
+
+// What a request stores has the values of its context, and neither its end nor
+// its deadline, whatever is asked of it.
+func TestWritesHaveTheRequestsValuesAndNotItsEnd(t *testing.T) {
+	everyStore(t, func(t *testing.T, open func() store.Store) {
+		st, faults := storetest.Faulty(open())
+		s := newServer(t, st, func(c *coatcheck.Config) { c.StoreTimeout = time.Minute })
+		for name, act := range map[string]func(*coatcheck.Session, *http.Request) error{
+			"when the response starts": func(s *coatcheck.Session, _ *http.Request) error { return textKey.Set(s, "text") },
+			"at once":                  func(s *coatcheck.Session, r *http.Request) error { return s.Reauthenticate(r.Context()) },
+		} {
+			alice := s.signedIn("alice")
+			request, cancel := context.WithDeadline(context.WithValue(ctx, valueKey{}, "value"), time.Now().Add(30*time.Second))
+			writes := 0
+			faults.Before(storetest.Update, func(ctx context.Context) error {
+				writes++
+				cancel() // the visitor goes
+				own, stop := context.WithCancel(ctx)
+				defer stop()
+				select {
+				case <-ctx.Done():
+					t.Errorf("%s: a write ends with its visitor", name)
+				case <-own.Done():
+					t.Errorf("%s: what a write begins ends with its visitor", name)
+				case <-time.After(10 * time.Millisecond):
+				}
+				if until, bounded := ctx.Deadline(); bounded && time.Until(until) < 40*time.Second {
+					t.Errorf("%s: the deadline of the request is that of the write", name)
+				}
+				if ctx.Value(valueKey{}) != "value" || ctx.Err() != nil {
+					t.Errorf("%s: value %v, error %v", name, ctx.Value(valueKey{}), ctx.Err())
+				}
+				return nil
+			})
+			s.HandlerFunc(func(_ http.ResponseWriter, r *http.Request, s *coatcheck.Session) error {
+				return act(s, r)
+			}).ServeHTTP(httptest.NewRecorder(), alice.request(request))
+			cancel()
+			if writes != 1 {
+				t.Errorf("%s: %d writes", name, writes)
+			}
+		}
+	})
+}
+
+// A write that takes too long has ended for that, and not because its visitor
+// has gone.
+func TestCauseOfAWriteThatTakesTooLong(t *testing.T) {
+	st, faults := storetest.Faulty(sealed())
+	s := newServer(t, st, func(c *coatcheck.Config) { c.StoreTimeout = 5 * time.Millisecond })
+	alice := s.signedIn("alice")
+	looked := false
+	faults.Before(storetest.Update, func(ctx context.Context) error {
+		own, stop := context.WithCancel(ctx)
+		defer stop()
+		<-ctx.Done()
+		<-own.Done()
+		if a, b := context.Cause(ctx), context.Cause(own); a != context.DeadlineExceeded || b != context.DeadlineExceeded {
+			t.Errorf("%v, %v", a, b)
+		}
+		looked = true
+		return ctx.Err()
+	})
+	alice.do(func(x *exchange, s *coatcheck.Session) error {
+		defer x.cancel()
+		return textKey.Set(s, "text")
+	})
+	if !looked {
+		t.Error("nothing was stored")
 	}
 }

@@ -104,3 +104,12 @@ func TestCiphersAtOnce(t *testing.T) {
 	}
 	all.Wait()
 }
+
+func TestABoxThatWasNeverUsedIsNotKept(t *testing.T) {
+	var c secret.Ciphers
+	w := newWrapped()
+	c.Keep(w.token.ID, cipherScope.Verifier(w.token.Secret), w.under, *box(w.key))
+	if c.Kept() != 0 {
+		t.Error("it is kept, and prepared anew by every read")
+	}
+}

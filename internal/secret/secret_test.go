@@ -214,3 +214,16 @@ func TestBoxOfAnotherKeyForgetsTheFirst(t *testing.T) {
 		t.Errorf("what it seals opens under the second key to %q, %v", data, err)
 	}
 }
+
+func TestABoxFollowsItsSession(t *testing.T) {
+	shared := box(secret.NewDataKey())
+	for _, c := range []struct {
+		scope secret.Scope
+		id    store.ID
+	}{{"a", store.ID{1}}, {"a", store.ID{2}}, {"b", store.ID{2}}} {
+		sealed := c.scope.Seal(nil, shared, c.id, []byte("the coat"))
+		if _, err := c.scope.Open(nil, box(shared.Key()), c.id, sealed); err != nil {
+			t.Errorf("scope %s, session %v: %v", c.scope, c.id, err)
+		}
+	}
+}
