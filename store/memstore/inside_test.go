@@ -6,6 +6,7 @@ package memstore
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -47,16 +48,63 @@ func randomData(random *rand.Rand, size int) []byte {
 	return data
 }
 
+// recordIn is a record of a shard, of a subject or anonymous, that lives for an
+// hour. Its number tells it from others.
+func recordIn(shard int, n uint64, subject string, data int) store.Record {
+	rec := store.Record{
+		Version: 1, Subject: subject, Created: noon, LastSeen: noon,
+		Idle: time.Hour, Absolute: noon.Add(time.Hour), Data: make([]byte, data),
+	}
+	binary.LittleEndian.PutUint64(rec.ID[:], n)
+	spread := uint32(n) * 2654435769 >> 6 // as the last bytes of a random id would be
+	binary.LittleEndian.PutUint32(rec.ID[12:], uint32(shard)<<26|spread)
+	return rec
+}
+
+// create creates a record, and returns where it lies.
+func create(t *testing.T, s *Store, rec store.Record) ref {
+	t.Helper()
+	if _, err := s.Create(t.Context(), rec, store.Terms{}, noon); err != nil {
+		t.Fatal(err)
+	}
+	return s.shard(rec.ID).find(rec.ID)
+}
+
+// createUntilFull creates records, numbered from 0, until there is no room.
+func createUntilFull(t *testing.T, s *Store, record func(n uint64) store.Record) (created []store.Record) {
+	t.Helper()
+	for n := uint64(0); ; n++ {
+		rec := record(n)
+		_, err := s.Create(t.Context(), rec, store.Terms{}, noon)
+		if errors.Is(err, store.ErrFull) {
+			return created
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		created = append(created, rec)
+	}
+}
+
+// isThere reports whether a record can be loaded.
+func isThere(t *testing.T, s *Store, rec store.Record) bool {
+	t.Helper()
+	err := s.Load(t.Context(), rec.ID, new(store.Record), store.Fresh)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		t.Fatal(err)
+	}
+	return err == nil
+}
+
 // checkParts fails unless indexes, memory and budget agree.
 func checkParts(t *testing.T, s *Store) {
 	t.Helper()
+	checkLists(t, s)
 	used, members := int64(0), map[uint64]int{}
 	for i := range s.shards {
 		sh := &s.shards[i]
 		used += 8 * int64(len(sh.ids.cells))
 		rows := 0
-		type account struct{ bytes, open int }
-		accounts := map[*pool]account{}
 		for n := range sh.slots.chunks {
 			c := &sh.slots.chunks[n]
 			if c.mem == nil {
@@ -80,23 +128,13 @@ func checkParts(t *testing.T, s *Store) {
 					members[hash]++
 				}
 			}
-			if linked := c.pool.oldest == uint32(n) || sh.slots.chunks[c.older].newer == uint32(n); !linked || c.newer == 0 && c.pool.newest != uint32(n) {
-				t.Fatalf("shard %d: chunk %d is not among those of its pool", i, n)
-			}
 			if inChunk != int(c.used) {
 				t.Fatalf("shard %d chunk %d: %d rows, counted as %d", i, n, inChunk, c.used)
 			}
 			rows += inChunk
-			a := accounts[c.pool]
-			accounts[c.pool] = account{a.bytes + len(c.mem), a.open + c.slots() - inChunk}
 		}
 		if rows != sh.ids.n {
 			t.Fatalf("shard %d: %d rows, %d indexed", i, rows, sh.ids.n)
-		}
-		for p, a := range accounts {
-			if p.bytes != a.bytes || p.open != a.open {
-				t.Fatalf("shard %d: a pool of %+v counts itself as %d bytes, %d open", i, a, p.bytes, p.open)
-			}
 		}
 	}
 	indexed := 0
@@ -116,6 +154,77 @@ func checkParts(t *testing.T, s *Store) {
 	}
 	if got := s.budget.used.Load(); got != used {
 		t.Fatalf("%d bytes are in use, counted as %d", used, got)
+	}
+}
+
+// checkLists fails unless each chunk is in the lists in which it should be, and
+// each slot is in use, in its chunk's list of free ones, or was never used.
+func checkLists(t *testing.T, s *Store) {
+	t.Helper()
+	for i := range s.shards {
+		sl := &s.shards[i].slots
+		listed := 0
+		for n := sl.unused; n != 0; n = sl.chunks[n].next {
+			if listed++; sl.chunks[n].mem != nil {
+				t.Fatalf("shard %d: chunk %d is in use, and in the list of those that are not", i, n)
+			}
+		}
+		for kind := range sl.pools {
+			for class := range sl.pools[kind] {
+				listed += checkPool(t, sl, &sl.pools[kind][class])
+			}
+		}
+		if listed != max(0, len(sl.chunks)-1) {
+			t.Fatalf("shard %d: of %d chunks %d are listed", i, len(sl.chunks)-1, listed)
+		}
+	}
+}
+
+// checkPool is checkLists for one pool. It returns how many chunks that has.
+func checkPool(t *testing.T, s *slots, p *pool) (chunks int) {
+	t.Helper()
+	bytes, open, last := 0, 0, uint32(0)
+	for n := p.oldest; n != 0; n = s.chunks[n].newer {
+		c := &s.chunks[n]
+		if c.pool != p || c.older != last {
+			t.Fatalf("chunk %d follows %d in its pool, and says %d", n, last, c.older)
+		}
+		bytes, open, last = bytes+len(c.mem), open+c.slots()-int(c.used), n
+		chunks++
+	}
+	if p.newest != last || p.bytes != bytes || p.open != open {
+		t.Fatalf("a pool of %d bytes, %d open, ends with chunk %d, and says %d, %d, %d", bytes, open, last, p.bytes, p.open, p.newest)
+	}
+	last = 0
+	for n := p.first; n != 0; n = s.chunks[n].next {
+		c := &s.chunks[n]
+		if c.pool != p || c.prev != last || !c.room() {
+			t.Fatalf("chunk %d with %d of %d slots in use follows %d of those with room, and says %d", n, c.used, c.slots(), last, c.prev)
+		}
+		open, last = open-(c.slots()-int(c.used)), n
+		checkFree(t, c)
+	}
+	if open != 0 {
+		t.Fatalf("%d open slots of a pool are in no chunk that is listed as having room", open)
+	}
+	return chunks
+}
+
+// checkFree checks the free slots of a chunk, which must be wiped.
+func checkFree(t *testing.T, c *chunk) {
+	t.Helper()
+	free := 0
+	for n := c.free; n != 0; n = c.row(int(n) - 1).nextFree() {
+		r := c.row(int(n) - 1)
+		link := row(make([]byte, len(r)))
+		link.free(r.nextFree())
+		if !bytes.Equal(r, link) {
+			t.Fatalf("a free slot has %x", r)
+		}
+		free++
+	}
+	if free+int(c.fresh)+int(c.used) != c.slots() {
+		t.Fatalf("of %d slots %d are in use, %d free, %d were never used", c.slots(), c.used, free, c.fresh)
 	}
 }
 
@@ -362,41 +471,4 @@ func TestIndexesShrinkWithinTheBudgetWhenAnonymousSessionsGo(t *testing.T) {
 		}
 	}
 	checkParts(t, s)
-}
-
-func TestWhatWasDeletedIsWiped(t *testing.T) {
-	s := New(nil)
-	random := rand.New(rand.NewPCG(7, 8))
-	secret := []byte("correct horse battery staple")
-	var ids []store.ID
-	for range 1000 {
-		rec := randomRecord(random)
-		rec.Data = secret
-		if _, err := s.Create(t.Context(), rec, store.Terms{}, noon); err != nil {
-			t.Fatal(err)
-		}
-		ids = append(ids, rec.ID)
-	}
-	if _, err := s.Delete(t.Context(), ids[:500]...); err != nil {
-		t.Fatal(err)
-	}
-	for _, id := range ids[500:750] {
-		var rec store.Record
-		if err := s.Load(t.Context(), id, &rec, store.Fresh); err != nil {
-			t.Fatal(err)
-		}
-		rec.Data = rec.Data[:10]
-		if err := s.Update(t.Context(), rec, rec.Version, noon); err != nil {
-			t.Fatal(err)
-		}
-	}
-	found := 0
-	for i := range s.shards {
-		for _, c := range s.shards[i].slots.chunks {
-			found += bytes.Count(c.mem, secret[10:])
-		}
-	}
-	if found != 250 {
-		t.Errorf("the data of 250 sessions lies in memory %d times", found)
-	}
 }
