@@ -22,6 +22,7 @@ func (s *Session) conclude(ctx context.Context, h http.Header) error {
 	}
 	defer s.writeHeader(h)
 	if s.updating {
+		s.started, s.failed = true, errInsideUpdate
 		return errInsideUpdate
 	}
 	if !s.storing.TryLock() {
@@ -42,6 +43,9 @@ func (s *Session) conclude(ctx context.Context, h http.Header) error {
 		if wrote {
 			s.manager.emit(s.event(KindWriteDropped, Event{ID: s.token.ID}))
 		}
+	}
+	if err != nil {
+		s.drop() // the client is told that it was not stored
 	}
 	s.failed = err
 	return err

@@ -94,6 +94,7 @@ func (s *Session) create(ctx context.Context, n *successor, terms store.Terms) (
 		return nil, storeError("create", err)
 	default:
 		if !m.landed(ctx, n.record) {
+			s.withdraw(ctx, n.record.ID) // it may be there all the same
 			return nil, storeError("create", err)
 		}
 	}

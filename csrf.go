@@ -34,6 +34,9 @@ const csrfRandom = 16
 // Errors are those of Key.Set.
 func (s *Session) CSRFToken() (string, error) {
 	var key [sha256.Size]byte
+	if err := s.mayHaveToken(); err != nil {
+		return "", err
+	}
 	err := s.act(context.WithoutCancel(s.parent), func(ctx context.Context) error {
 		err := s.haveToken(ctx)
 		key = s.manager.scope.CSRFKey(s.token.ID, s.token.Secret)
@@ -63,10 +66,20 @@ func (s *Session) haveToken(ctx context.Context) error {
 	default:
 		return s.refusal()
 	}
-	if err := s.writable(); err != nil {
-		return err
+	if s.started {
+		return ErrCommitted
 	}
 	return s.createAnonymous(ctx)
+}
+
+// mayHaveToken asks AdmitAnonymous, before storing is held.
+func (s *Session) mayHaveToken() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.standing() != nobody || s.updating {
+		return nil
+	}
+	return s.writable()
 }
 
 // VerifyCSRF returns nil if the request holds a token of its session's

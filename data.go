@@ -21,7 +21,7 @@ type gathered struct {
 	reads   []string    // keys whose stored value the request has seen
 	moved   []string    // of these, the ones that another request changed since
 	behind  bool        // the record is newer than base: see catchUp
-	dropped bool        // by Discard, since the last Session.Update began
+	drops   int         // how often Discard was called
 
 	// For reads and ops: most requests read and change few.
 	readSpace [2]string
@@ -183,16 +183,16 @@ func (s *Session) change(op operation, again bool) error {
 	for range maxAttempts {
 		old, found := payload.Find(s.working, op.key)
 		old.Bytes = bytes.Clone(old.Bytes)
-		var value payload.Value
-		err := s.outside(func() (err error) {
-			value, err = op.change(old, found)
-			return err
-		})
+		drops := s.drops
+		value, err := s.newValue(op, old, found, again)
 		if err != nil {
 			return err
 		}
 		if !again && s.over() {
 			return ErrCommitted // the response has started meanwhile
+		}
+		if again && s.drops != drops {
+			return nil // discarded meanwhile
 		}
 		now, foundNow := payload.Find(s.working, op.key)
 		if foundNow != found || !now.Equal(old) {
@@ -206,6 +206,18 @@ func (s *Session) change(op operation, again bool) error {
 		return nil
 	}
 	return fmt.Errorf("%w (%q is changed by the function of its own Update)", ErrConflict, op.key)
+}
+
+// newValue runs the function of an update. While that runs again it must not
+// wait for what is being stored, which waits for it.
+func (s *Session) newValue(op operation, old payload.Value, found, again bool) (value payload.Value, err error) {
+	s.replaying = again
+	defer func() { s.replaying = false }()
+	err = s.outside(func() error {
+		value, err = op.change(old, found)
+		return err
+	})
+	return value, err
 }
 
 // outside runs a function of the user's without mu, so that it may use the
@@ -232,6 +244,7 @@ func (s *Session) rebase(base []byte) error {
 		}
 	}
 	s.base, s.working = base, base
+	drops := s.drops
 	for _, op := range s.ops { // not those that are gathered meanwhile: they are done already
 		if op.seen && slices.Contains(s.moved, op.key) {
 			return fmt.Errorf("%w (%q)", ErrConflict, op.key)
@@ -239,6 +252,9 @@ func (s *Session) rebase(base []byte) error {
 		if op.kind == update {
 			if err := s.change(op, true); err != nil {
 				return err
+			}
+			if s.drops != drops {
+				return nil // so is all that was gathered before
 			}
 			continue
 		}
@@ -264,7 +280,7 @@ func (s *Session) Discard() {
 	defer s.mu.Unlock()
 	if s.held != nil && !s.closed {
 		s.drop()
-		s.dropped = true
+		s.drops++
 	}
 }
 

@@ -56,7 +56,11 @@ func (s *Session) End(ctx context.Context) error {
 func (s *Session) leave(reason Reason) {
 	s.is = ended
 	s.ops, s.base, s.working = nil, nil, nil
-	s.setLines, s.setsCookie, s.offer = [cookieCount]string{}, false, ""
+	var lines [cookieCount]string
+	if s.head.SignedIn { // the visit that a sign-in of this request retired stays over
+		lines[cookieVisit] = s.setLines[cookieVisit]
+	}
+	s.setLines, s.setsCookie, s.offer = lines, lines[cookieVisit] != "", ""
 	s.announce(&EndedError{reason})
 }
 
@@ -115,7 +119,7 @@ func (s *Session) endOthers(ctx context.Context) (int, error) {
 	for _, id := range gone {
 		m.emit(s.event(KindEnded, Event{ID: id, Subject: s.subject(), Reason: ReasonByAnother}))
 	}
-	s.began = m.config.Now() // what this request does from now on comes after the mark
+	s.began = m.afterMark() // what this request does from now on comes after the mark
 	return len(gone), nil
 }
 

@@ -34,6 +34,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			s.abandon() // a panic is on its way up
 		}
 		r.Pattern = inner.Pattern
+		if r.MultipartForm == nil {
+			r.MultipartForm = inner.MultipartForm // whose files the server removes, if it knows of them
+		}
 	}()
 	wrapped := s.responseWriter()
 	if m.servesBinding(wrapped, inner, s) {

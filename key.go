@@ -72,8 +72,9 @@ func (k Key[T]) Set(s *Session, value T) error {
 // Update writes what change makes of the present value, the zero value if
 // there is none. If another request changes the session meanwhile, change runs
 // again on the newer value, so that nothing is lost: it must do nothing but
-// return the new value. Its error leaves everything as it was and is returned,
-// as is a *DecodeError. Other errors are those of Set.
+// return the new value, and call no method that takes a context. Its error
+// leaves everything as it was and is returned, as is a *DecodeError. Other
+// errors are those of Set.
 func (k Key[T]) Update(s *Session, change func(T) (T, error)) error {
 	op := operation{key: k.name, kind: update, change: func(old payload.Value, found bool) (payload.Value, error) {
 		value, err := k.decode(old, found)

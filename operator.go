@@ -151,17 +151,29 @@ func (m *Manager) EndSubject(request context.Context, subject string) (int, erro
 	}
 	m.tellEnded(gone, subject)
 	if s, ok := request.Value(contextKey{m}).(*Session); ok {
+		began := m.afterMark()
 		s.mu.Lock()
-		s.began = m.config.Now() // what it does from now on comes after the mark
+		s.began = began // what it does from now on comes after the mark
 		s.mu.Unlock()
 	}
 	return len(gone), nil
 }
 
+// afterMark is a beginning that no mark of before refuses, for a request that
+// has ended a user's sessions itself and may sign that user in: a store that
+// several machines share adds ClockTolerance to marks.
+func (m *Manager) afterMark() time.Time {
+	now := m.config.Now()
+	if m.sealed {
+		now = now.Add(store.ClockTolerance)
+	}
+	return now
+}
+
 // EndAll ends every session in the store, those of other managers on it too,
 // and returns how many there were. It takes as long as the store needs.
 func (m *Manager) EndAll(ctx context.Context) (int, error) {
-	n, err := m.config.Store.DeleteAll(ctx, m.now())
+	n, err := m.config.Store.DeleteAll(context.WithoutCancel(ctx), m.now())
 	if err != nil {
 		return n, storeError("end all sessions", err)
 	}

@@ -90,6 +90,9 @@ func (w *responder) start() error {
 	for _, name := range ofThePage {
 		delete(h, name)
 	}
+	if len(h["Set-Cookie"]) > 0 { // what the page said of caches is gone
+		h.Set("Cache-Control", "no-store")
+	}
 	s.manager.Error(w.writer, w.request, err)
 	return err
 }

@@ -294,6 +294,7 @@ func (s *Session) Reauthenticate(ctx context.Context, options ...SignInOption) e
 		was := s.gathered
 		if o.dropData && s.signedIn() {
 			if err := s.dropAll(); err != nil {
+				s.restore(was)
 				return err
 			}
 		}
@@ -368,7 +369,13 @@ func (s *Session) replaceSecret(ctx context.Context, edit func(n *successor, now
 			return ErrStale
 		}
 		now := m.now()
-		n.head.HasReplaced, n.head.Replaced, n.head.ReplacedUntil = true, n.head.Current, now.Add(staleFor)
+		switch { // the secret that the browser has
+		case !s.drew:
+			n.head.HasReplaced, n.head.Replaced = true, n.head.Current
+		case n.head.HasPrevious:
+			n.head.HasReplaced, n.head.Replaced = true, n.head.Previous
+		}
+		n.head.ReplacedUntil = now.Add(staleFor)
 		n.head.HasPrevious = false
 		n.token.Secret = secret.New()
 		n.record.LastSeen = now

@@ -82,7 +82,21 @@ func (m *Manager) writeContext(ctx context.Context) (context.Context, *storeCont
 	if c, ok := ctx.(*requestContext); ok {
 		return m.readContext((*lastingContext)(c))
 	}
-	return m.readContext(context.WithoutCancel(ctx))
+	return m.readContext(quietContext{context.WithoutCancel(ctx), m})
+}
+
+// quietContext leaves out the session, whose lock is held while the store works.
+type quietContext struct {
+	context.Context
+	manager *Manager
+}
+
+// Value is that of the context, without the session.
+func (c quietContext) Value(key any) any {
+	if k, ok := key.(contextKey); ok && k.manager == c.manager {
+		return nil
+	}
+	return c.Context.Value(key)
 }
 
 // lastingContext is a Session as the context of its request, of which it has
@@ -101,7 +115,7 @@ func (c *lastingContext) Err() error { return nil }
 
 // Value returns that of the request's context.
 func (c *lastingContext) Value(key any) any {
-	return context.WithoutCancel((*requestContext)(c)).Value(key)
+	return context.WithoutCancel(c.parent).Value(key)
 }
 
 // Format prints a name under every verb, without the request's header.

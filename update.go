@@ -18,7 +18,7 @@ import (
 //
 // fn must do nothing but read and write values of this session; while it runs,
 // methods that take a context return an error, on other goroutines of the
-// request too. If it returns an error, nothing that it wrote is kept, and what
+// request too, and what those write counts as written by fn. If it returns an error, nothing that it wrote is kept, and what
 // was gathered before stays gathered. Errors: that of fn, those of Key.Set, ErrStale, ErrEnded.
 func (s *Session) Update(ctx context.Context, fn func() error) error {
 	return s.act(ctx, func(ctx context.Context) error {
@@ -29,9 +29,9 @@ func (s *Session) Update(ctx context.Context, fn func() error) error {
 			return err
 		}
 		before, working := len(s.ops), s.working
-		s.dropped = false
+		drops, version := s.drops, s.record.Version
 		undo := func() {
-			if s.dropped { // what was gathered before too
+			if s.drops != drops { // what was gathered before fn is dropped too
 				s.drop()
 				return
 			}
@@ -46,20 +46,30 @@ func (s *Session) Update(ctx context.Context, fn func() error) error {
 			defer func() { s.updating = false }()
 			return s.outside(fn)
 		}
+		done := false
+		defer func() { // fn may panic
+			if done {
+				return
+			}
+			undo()
+			if s.is == holds && s.record.Version != version {
+				s.behind = true // working is of an older record
+			}
+		}()
 		err := run()
 		switch {
 		case err != nil:
 		case len(s.ops) == 0:
 		case s.is == nobody && len(s.working) == 0:
 			s.settle()
+		case s.is == nobody && s.started:
+			err = ErrCommitted // nobody would get the cookie
 		case s.is == nobody:
 			err = s.createAnonymous(ctx)
 		default:
 			err = s.swap(ctx, attempt{undo: undo, redo: run})
 		}
-		if err != nil {
-			undo()
-		}
+		done = err == nil
 		return err
 	})
 }
@@ -69,7 +79,7 @@ func (s *Session) Update(ctx context.Context, fn func() error) error {
 // mu held.
 func (s *Session) act(ctx context.Context, f func(context.Context) error) error {
 	s.mu.Lock()
-	inside := s.updating
+	inside := s.updating || s.replaying
 	s.mu.Unlock()
 	if inside {
 		return errInsideUpdate
@@ -95,7 +105,7 @@ func (s *Session) act(ctx context.Context, f func(context.Context) error) error 
 func (s *Session) Reload(ctx context.Context) error {
 	return s.act(ctx, func(ctx context.Context) error {
 		if s.is != holds {
-			return nil
+			return s.refusal()
 		}
 		if err := s.unseal(); err != nil {
 			return err
@@ -109,7 +119,7 @@ func (s *Session) Reload(ctx context.Context) error {
 func (s *Session) Touch(ctx context.Context) error {
 	return s.act(ctx, func(ctx context.Context) error {
 		if s.is != holds {
-			return nil
+			return s.refusal()
 		}
 		if _, err := s.newest(ctx); err != nil {
 			return err
@@ -121,6 +131,7 @@ func (s *Session) Touch(ctx context.Context) error {
 			s.record.LastSeen = now
 			return nil
 		case errors.Is(err, store.ErrNotFound):
+			s.is = ended
 			return ErrEnded
 		}
 		return storeError("touch", err)
