@@ -141,7 +141,7 @@ func (s *Store) explain(name string, err error) error {
 		advice = "the server's user may not do what a store needs; docs/operations/redis.md has the rights to give it"
 	case said(err, "OOM"):
 		advice = "the server's memory is full; give it more by maxmemory, and the store goes on without a restart"
-		if name == "create" {
+		if name == "create" || name == "update" {
 			return fmt.Errorf("redisstore: %s: %w: %s: %w", name, store.ErrFull, advice, err)
 		}
 	case said(err, "MISCONF"):

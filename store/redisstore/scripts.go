@@ -17,7 +17,14 @@ import (
 // reading others have the tag of those that they are given, and so lie in the
 // same slot. A script looks at every key that it needs before it changes
 // anything: while a Cluster moves the slot, one of the keys may be elsewhere,
-// and the script then fails at that look, having done nothing.
+// and the script then fails at that look, having done nothing. A look at one
+// key is not enough: the server that the slot comes to answers that the key is
+// missing. It fails only a look at several of which one is missing, so a script
+// asks for what it misses once more, along with a key that is there.
+//
+// A server whose memory is full refuses SET and SETRANGE as the first write of
+// a script, and no later one. Where nothing grows, PEXPIRE, which is never
+// refused, therefore goes first.
 
 // constants stand in the scripts by these names.
 var constants = strings.NewReplacer(
@@ -68,6 +75,8 @@ local function walk(index, tag)
   local there, gone = {}, {}
   for _, m in ipairs(redis.call('ZRANGE', index, 0, -1)) do
     local r = look(tag .. 'r' .. m)
+    -- Not gone if the slot moves and the record is still to come: fail then.
+    if not r then redis.call('EXISTS', index, tag .. 'r' .. m) end
     if r and not r.retired then
       r.rest = m
       there[#there + 1] = r
@@ -91,7 +100,11 @@ end
 
 local function mark(key, at)
   local m = redis.call('GET', key)
-  if not m or time(m) < time(at) then redis.call('SET', key, at, 'PX', MARKTTL) end
+  if not m or time(m) < time(at) then
+    -- First, though there may be no key: ending must work in full memory.
+    redis.call('PEXPIRE', key, MARKTTL)
+    redis.call('SET', key, at, 'PX', MARKTTL)
+  end
 end
 `
 
@@ -189,7 +202,9 @@ new = string.sub(new, 1, 10) .. string.sub(b, 11, 18) .. seen .. string.sub(new,
   string.sub(b, 43, 44) .. string.sub(new, 45, 46) .. r.subject .. string.sub(new, 47 + strange)
 local changed = parse(new)
 local index = r.subject ~= '' and indexOf(KEYS[1], r)
-if index then redis.call('EXISTS', index) end
+if index then redis.call('EXISTS', KEYS[1], index) end
+-- Before SET, which full memory then does not refuse.
+if #new <= #b then redis.call('PEXPIRE', KEYS[1], ttl(changed.deadline, now)) end
 redis.call('SET', KEYS[1], new, 'PX', ttl(changed.deadline, now))
 if index and changed.retired then
   redis.call('ZREM', index, rest(KEYS[1]))
@@ -206,9 +221,9 @@ local b = redis.call('GETRANGE', KEYS[1], 0, HEADER)
 local r = parse(b)
 if not r or r.retired or r.deadline <= now then return 'not found' end
 if r.seen < now then
-  redis.call('SETRANGE', KEYS[1], 18, ARGV[1])
   r = parse(string.sub(b, 1, 18) .. ARGV[1] .. string.sub(b, 27))
   redis.call('PEXPIRE', KEYS[1], ttl(r.deadline, now))
+  redis.call('SETRANGE', KEYS[1], 18, ARGV[1])
 end
 return 'done'
 `)
@@ -230,7 +245,7 @@ for i, key in ipairs(KEYS) do
   removed[i] = 0
   if r and redis.call('DEL', key) == 1 then
     removed[i] = r.retired and 1 or 2
-    if r.subject ~= '' then redis.call('ZREM', indexOf(key, r), rest(key)) end
+    if r.subject ~= '' and not r.retired then redis.call('ZREM', indexOf(key, r), rest(key)) end
   end
 end
 return removed
@@ -270,7 +285,9 @@ local tag = string.match(KEYS[1], '^[^}]*}')
 local all = {}
 for _, m in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
   local b = redis.call('GETRANGE', tag .. 'r' .. m, 0, MOST)
-  if b ~= '' then
+  if b == '' then
+    redis.call('EXISTS', KEYS[1], tag .. 'r' .. m) -- fails if it is still to come
+  else
     all[#all + 1] = m
     all[#all + 1] = b
   end

@@ -306,3 +306,31 @@ func TestFullMemoryIsErrFullAndPasses(t *testing.T) {
 		t.Errorf("Create when there is room again: %v", err)
 	}
 }
+
+// What does not grow needs no room, and neither do marks that are small.
+func TestFullMemoryKeepsNobodyFromEndingAndTouching(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	st := open(t, "redis://"+s.address, nil)
+	rec := create(t, st, newRecord("alice"))
+	s.cli(t, "config", "set", "maxmemory", "1mb")
+	if err := st.Touch(t.Context(), rec.ID, rec.LastSeen.Add(time.Second)); err != nil {
+		t.Errorf("Touch: %v", err)
+	}
+	was := rec.Version
+	rec.Version = newVersion()
+	if err := st.Update(t.Context(), rec, was, time.Now()); err != nil {
+		t.Errorf("Update to the same size: %v", err)
+	}
+	larger := rec
+	larger.Version, larger.Data = newVersion(), make([]byte, 10<<10)
+	if err := st.Update(t.Context(), larger, rec.Version, time.Now()); !errors.Is(err, store.ErrFull) {
+		t.Errorf("Update to a larger size: %v, want ErrFull", err)
+	}
+	if _, err := st.DeleteSubject(t.Context(), "bob", time.Now()); err != nil {
+		t.Errorf("DeleteSubject of a subject without sessions: %v", err)
+	}
+	if n, err := st.DeleteAll(t.Context(), time.Now()); n != 1 || err != nil {
+		t.Errorf("DeleteAll: %d, %v; want 1", n, err)
+	}
+}
