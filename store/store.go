@@ -222,7 +222,9 @@ type Store interface {
 	Sweep(ctx context.Context, now time.Time, limit int) (n int, more bool, err error)
 }
 
-// Watcher is a store that tells when a record has changed.
+// Watcher is a store that tells when a record has changed. Others may have to
+// wait while it does, stop among them: so what it calls must return soon, and
+// must call neither stop nor the store.
 type Watcher interface {
 	// Watch calls changed, from any goroutine and as often as it likes, soon
 	// after the record is updated, retired or removed through any handle. It

@@ -19,7 +19,8 @@ type watcher struct {
 }
 
 // Watch implements [store.Watcher]. Every change of this store is told, also
-// one that came through Dial; none is lost. changed must not call stop.
+// one that came through Dial; none is lost. The writer waits for changed, which
+// must call neither stop nor the store.
 func (s *Store) Watch(id store.ID, changed func()) (stop func()) {
 	w := &watcher{changed: changed}
 	s.watchers.mu.Lock()
