@@ -37,7 +37,10 @@ func (c *checkpointer) open(s *Store) (err error) {
 	c.written = make(chan struct{}, 1)
 	c.stop = make(chan struct{})
 	c.stopped.Add(1)
-	c.sql, err = connect(context.Background(), s.path, pragma("busy_timeout", readersWait))
+	// The log may be begun anew once the database has been synced: on macOS
+	// that needs the setting, and on this connection.
+	c.sql, err = connect(context.Background(), s.path,
+		pragma("busy_timeout", readersWait), pragma("checkpoint_fullfsync", 1))
 	return err
 }
 
