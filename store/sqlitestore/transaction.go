@@ -23,7 +23,8 @@ type transaction struct {
 	newestMark int64 // no mark is later
 
 	claimed    []store.ID
-	allClaimed bool
+	allClaimed bool                  // everything has been removed
+	removed    map[store.ID]struct{} // by delete
 	changes    []change
 	written    []touch
 }
@@ -47,7 +48,18 @@ func refused(err error) bool {
 // and returns the touch that the database does not have yet.
 func (t *transaction) claim(id store.ID) int64 {
 	t.claimed = append(t.claimed, id)
-	return t.cache.claim(id)
+	touched := t.cache.claim(id)
+	if t.hasRemoved(id) {
+		return never
+	}
+	return touched
+}
+
+// hasRemoved reports whether the transaction has removed a record of this id. A
+// touch that is gathered was of that one, not of a record that has come since.
+func (t *transaction) hasRemoved(id store.ID) bool {
+	_, removed := t.removed[id]
+	return removed || t.allClaimed
 }
 
 func (t *transaction) create(rec *store.Record, terms store.Terms, now int64) (evicted []store.ID, err error) {
@@ -183,6 +195,10 @@ func (t *transaction) delete(ids []store.ID) (ended []store.ID, err error) {
 			continue
 		}
 		t.changes = append(t.changes, change{id: id, was: true})
+		if t.removed == nil {
+			t.removed = make(map[store.ID]struct{})
+		}
+		t.removed[id] = struct{}{}
 		if !retired {
 			ended = append(ended, id)
 		}
@@ -251,12 +267,13 @@ func (t *transaction) sweep(now int64, limit int) (n int, more bool, err error) 
 		return 0, false, err
 	}
 	_, err = t.exec(deleteMarks, now-store.MarkFor.Microseconds())
-	return len(dead), len(due) == limit, err
+	return len(dead), limit > 0 && len(due) == limit, err
 }
 
 // writeTouches takes up to limit of the gathered touches into the transaction.
 func (t *transaction) writeTouches(limit int) error {
 	t.written = t.cache.gather(t.written[:0], limit)
+	t.written = slices.DeleteFunc(t.written, func(touch touch) bool { return t.hasRemoved(touch.id) })
 	for _, touch := range t.written {
 		if _, err := t.exec(writeTouch, touch.at, touch.id[:], touch.at); err != nil {
 			return err
