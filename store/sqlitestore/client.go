@@ -18,6 +18,10 @@ import (
 // ErrNotHeld is wrapped by Dial's error when no process holds the file.
 var ErrNotHeld = errors.New("sqlitestore: no process holds the file")
 
+// errNoAnswer is wrapped by the error of a call whose connection broke, or
+// whose context ended, before the answer.
+var errNoAnswer = errors.New("has not answered, it may still happen")
+
 // Client is a store that another process holds, or another part of this one.
 // Made by Dial. It implements [store.Store], with the promises of the store
 // that answers, and is meant for tools: every call is a round trip.
@@ -26,6 +30,7 @@ type Client struct {
 
 	mu     sync.Mutex
 	idle   []*connection
+	busy   map[*connection]struct{} // with a call in flight
 	closed bool
 }
 
@@ -42,7 +47,7 @@ func Dial(ctx context.Context, path string) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{path: path}
+	c := &Client{path: path, busy: make(map[*connection]struct{})}
 	if _, err := c.ask(ctx, "dial", &request{Operation: opHello}); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
@@ -58,6 +63,9 @@ func (c *Client) Close() error {
 	}
 	c.closed = true
 	for _, conn := range c.idle {
+		conn.Close()
+	}
+	for conn := range c.busy {
 		conn.Close()
 	}
 	c.idle = nil
@@ -139,22 +147,32 @@ func (c *Client) ask(ctx context.Context, name string, r *request) (answer, erro
 	if err := ctx.Err(); err != nil {
 		return answer{}, fmt.Errorf("sqlitestore: %s: %w", name, err)
 	}
-	conn, err := c.take(ctx)
+	conn, used, err := c.take(ctx)
 	if err != nil {
 		return answer{}, err
+	}
+	if !c.begin(conn) {
+		conn.Close()
+		return answer{}, ErrClosed
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	r.Protocol = protocol
 	var a answer
 	err = conn.out.Encode(r)
-	if err == nil {
+	sent := err == nil
+	if sent {
 		err = conn.in.Decode(&a)
 	}
 	if !stop() || err != nil {
 		// A connection that was cut short may still have an answer under way.
-		conn.Close()
+		c.giveUp(conn)
 	} else {
 		c.giveBack(conn)
+	}
+	if err != nil && !sent && used && ctx.Err() == nil {
+		// The process that was on the other end is gone, and has not read what
+		// could not be sent. Another may have taken its place.
+		return c.ask(ctx, name, r)
 	}
 	if err == nil {
 		if err := a.err(); err != nil {
@@ -165,48 +183,71 @@ func (c *Client) ask(ctx context.Context, name string, r *request) (answer, erro
 	if ended := ctx.Err(); ended != nil {
 		err = ended
 	}
-	return answer{}, fmt.Errorf("sqlitestore: %s: the process that holds %s has not answered, it may still happen: %w", name, c.path, err)
+	return answer{}, fmt.Errorf("sqlitestore: %s: the process that holds %s %w: %w", name, c.path, errNoAnswer, err)
 }
 
-// take returns a connection that is idle, or a new one.
-func (c *Client) take(ctx context.Context) (*connection, error) {
+// take returns a connection that is idle, or a new one, and whether it has been
+// used before.
+func (c *Client) take(ctx context.Context) (conn *connection, used bool, err error) {
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
-		return nil, ErrClosed
+		return nil, false, ErrClosed
 	}
 	if last := len(c.idle) - 1; last >= 0 {
 		conn := c.idle[last]
 		c.idle = c.idle[:last]
 		c.mu.Unlock()
-		return conn, nil
+		return conn, true, nil
 	}
 	c.mu.Unlock()
 
 	path := c.path + socketSuffix
-	name, used, err := socketName(path)
+	name, release, err := socketName(path)
 	if err != nil {
-		return nil, fmt.Errorf("sqlitestore: %s: %w", path, err)
+		return nil, false, fmt.Errorf("sqlitestore: %s: %w", path, err)
 	}
-	defer used()
+	defer release()
 	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "unix", name)
+	dialed, err := dialer.DialContext(ctx, "unix", name)
 	switch {
 	case err == nil:
-		return &connection{Conn: conn, in: gob.NewDecoder(conn), out: gob.NewEncoder(conn)}, nil
+		return &connection{Conn: dialed, in: gob.NewDecoder(dialed), out: gob.NewEncoder(dialed)}, false, nil
 	case ctx.Err() != nil:
-		return nil, fmt.Errorf("sqlitestore: dial %s: %w", path, ctx.Err())
+		return nil, false, fmt.Errorf("sqlitestore: dial %s: %w", path, ctx.Err())
 	case nobodyThere(err):
-		return nil, fmt.Errorf("%w: nobody answers at %s: %w", ErrNotHeld, path, err)
+		return nil, false, fmt.Errorf("%w: nobody answers at %s: %w", ErrNotHeld, path, err)
 	case errors.Is(err, fs.ErrPermission):
-		return nil, fmt.Errorf("sqlitestore: %s may be used by its owner alone; run this as the user who runs the store: %w", path, err)
+		return nil, false, fmt.Errorf("sqlitestore: %s may be used by its owner alone; run this as the user who runs the store: %w", path, err)
 	}
-	return nil, fmt.Errorf("sqlitestore: dial %s: %w", path, err)
+	return nil, false, fmt.Errorf("sqlitestore: dial %s: %w", path, err)
 }
 
+// begin notes that a connection is in use, for Close to end it. It reports
+// false when the client is closed already.
+func (c *Client) begin(conn *connection) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return false
+	}
+	c.busy[conn] = struct{}{}
+	return true
+}
+
+// giveUp ends a connection.
+func (c *Client) giveUp(conn *connection) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.busy, conn)
+	conn.Close()
+}
+
+// giveBack keeps a connection for the next call.
 func (c *Client) giveBack(conn *connection) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	delete(c.busy, conn)
 	if c.closed {
 		conn.Close()
 		return
@@ -245,7 +286,8 @@ func Attach(ctx context.Context, path string, opts *Options) (Attached, error) {
 		if err == nil {
 			return c, nil
 		}
-		if !errors.Is(err, ErrNotHeld) || !time.Now().Before(deadline) {
+		stopping := errors.Is(err, ErrNotHeld) || errors.Is(err, errNoAnswer)
+		if !stopping || !time.Now().Before(deadline) {
 			return nil, err
 		}
 		select {

@@ -15,6 +15,9 @@ import (
 	"github.com/coatcheck/coatcheck/store"
 )
 
+// answerTimeout is how long whoever asked may take to read the answer.
+const answerTimeout = 5 * time.Second
+
 // served are the processes that use the store through its socket.
 type served struct {
 	listener net.Listener
@@ -120,7 +123,10 @@ func (s *Store) converse(conn net.Conn) {
 		if err := in.Decode(&asked); err != nil {
 			return
 		}
-		if err := out.Encode(s.answer(&asked)); err != nil {
+		a := s.answer(&asked)
+		// Close waits for this, and must not for someone who never reads.
+		_ = conn.SetWriteDeadline(time.Now().Add(answerTimeout))
+		if err := out.Encode(a); err != nil {
 			return
 		}
 	}

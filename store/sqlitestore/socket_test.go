@@ -8,7 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/coatcheck/coatcheck/store"
 	"github.com/coatcheck/coatcheck/store/sqlitestore"
@@ -153,6 +155,107 @@ func TestCloseAnswersWhatWasAsked(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustHave(t, open(t, path, noWait), rec)
+}
+
+// Close waits for no process that was stopped before it had read its answer.
+func TestCloseWaitsForNobodyWhoDoesNotRead(t *testing.T) {
+	t.Parallel()
+	path := newFile(t)
+	s := open(t, path, nil)
+	for range 300 { // more than a socket takes unread
+		rec := newRecord("alice", now)
+		rec.Head = make([]byte, store.MaxHead)
+		if _, err := s.Create(t.Context(), rec, store.Terms{}, now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	conn, err := net.Dial("unix", path+".sock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	const page = 9
+	if err := gob.NewEncoder(conn).Encode(struct {
+		Protocol  int
+		Operation uint8
+	}{1, page}); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(100 * time.Millisecond) // it is being answered
+	closed := make(chan error, 1)
+	go func() { closed <- s.Close() }()
+	select {
+	case err := <-closed:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(patience):
+		t.Errorf("Close has not returned within %v", patience)
+	}
+}
+
+// While processes come and go, Attach finds one or is one.
+func TestAttachWhileProcessesComeAndGo(t *testing.T) {
+	path := newFile(t)
+	mustClose(t, open(t, path, nil))
+	ctx, cancel := context.WithCancel(t.Context())
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		for ctx.Err() == nil {
+			s, err := sqlitestore.Open(context.Background(), path, nil)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			time.Sleep(3 * time.Millisecond)
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(3 * time.Millisecond)
+		}
+	})
+	for range 300 {
+		s, err := sqlitestore.Attach(t.Context(), path, nil)
+		if err != nil {
+			t.Error(err)
+			break
+		}
+		_ = s.Close()
+	}
+	cancel()
+	wait.Wait()
+}
+
+func TestClientFindsTheNextProcess(t *testing.T) {
+	path := newFile(t)
+	first := open(t, path, nil)
+	rec := create(t, first, "alice")
+	c := dial(t, path)
+	mustClose(t, first)
+	open(t, path, noWait)
+	mustHave(t, c, rec)
+}
+
+func TestCloseOfAClientEndsItsCalls(t *testing.T) {
+	path := newFile(t)
+	s := open(t, path, nil)
+	c := dial(t, path)
+	defer s.HoldWriter()()
+	result := make(chan error, 1)
+	go func() {
+		_, err := c.Delete(context.Background(), store.ID{})
+		result <- err
+	}()
+	eventually(t, "the write waits", func() bool { return s.Waiting() == 1 })
+	mustClose(t, c)
+	select {
+	case err := <-result:
+		if err == nil || !strings.Contains(err.Error(), "it may still happen") {
+			t.Errorf("the call in flight returned %v", err)
+		}
+	case <-time.After(patience):
+		t.Fatal("the call in flight has not ended")
+	}
 }
 
 // Someone who speaks another version is told so, and someone who speaks
