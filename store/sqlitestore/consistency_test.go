@@ -248,6 +248,36 @@ func TestUnwrittenTouchesCount(t *testing.T) {
 	mustHave(t, s, rec)
 }
 
+// A round that may not remove anything is finished.
+func TestSweepOfNothingIsFinished(t *testing.T) {
+	s := open(t, newFile(t), nil)
+	if n, more, err := s.Sweep(t.Context(), now, 0); n != 0 || more || err != nil {
+		t.Errorf("Sweep with a limit of 0: %d removed, more: %v, %v", n, more, err)
+	}
+}
+
+// What could not be written at first, and was written later by another write,
+// is no error of Close.
+func TestCloseForgetsAFailureThatIsOver(t *testing.T) {
+	t.Parallel()
+	path := newFile(t)
+	s := open(t, path, nil)
+	rec := create(t, s, "alice")
+	runSQL(t, path, "CREATE TRIGGER failing BEFORE UPDATE ON sessions BEGIN SELECT RAISE(ABORT, 'it fails'); END")
+	if err := s.Touch(t.Context(), rec.ID, now.Add(time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(1500 * time.Millisecond) // it is tried after one second
+	if s.Unwritten() != 1 {
+		t.Fatal("the touch was written by itself")
+	}
+	runSQL(t, path, "DROP TRIGGER failing")
+	if _, _, err := s.Sweep(t.Context(), now, 1); err != nil {
+		t.Fatal(err)
+	}
+	mustClose(t, s)
+}
+
 // A call whose context ends returns, although the writer is held up; what the
 // writer had not begun does not happen.
 func TestContextEndsAWaitForTheWriter(t *testing.T) {
@@ -270,6 +300,58 @@ func TestContextEndsAWaitForTheWriter(t *testing.T) {
 	if err := s.Load(t.Context(), rec.ID, &rec, store.Fresh); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("what was given up before it began has happened: %v", err)
 	}
+}
+
+// What a call returns when its context has ended is its own: the writer, which
+// may do it later, does not set it.
+func TestContextEndsWhileTheWriterIsAtWork(t *testing.T) {
+	s := open(t, newFile(t), nil)
+	var wait sync.WaitGroup
+	for range 8 {
+		wait.Go(func() {
+			for i := range 200 {
+				id := create(t, s, "alice").ID
+				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(50+2*i)*time.Microsecond)
+				if ended, err := s.Delete(ctx, id); err != nil && ended != nil {
+					t.Errorf("Delete returned %v with the error %v", ended, err)
+				}
+				if n, more, err := s.Sweep(ctx, now, 1); err != nil && (n != 0 || more) {
+					t.Errorf("Sweep returned %d and %v with the error %v", n, more, err)
+				}
+				cancel()
+			}
+		})
+	}
+	wait.Wait()
+}
+
+// A call whose context ends returns while Close waits for the writer, too.
+func TestContextEndsAWaitForClose(t *testing.T) {
+	s := open(t, newFile(t), nil)
+	rec := create(t, s, "alice")
+	release := s.HoldWriter()
+	var wait sync.WaitGroup
+	for range 300 { // more than there is room for
+		wait.Go(func() { _, _ = s.Delete(context.Background(), store.ID{}) })
+	}
+	eventually(t, "the queue is full", func() bool { return s.Waiting() == 256 })
+	time.Sleep(20 * time.Millisecond) // the others wait for room
+	wait.Go(func() { _ = s.Close() })
+	time.Sleep(20 * time.Millisecond) // Close waits for them
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	touched := make(chan struct{})
+	go func() {
+		defer close(touched)
+		_ = s.Touch(ctx, rec.ID, now.Add(time.Second))
+	}()
+	select {
+	case <-touched:
+	case <-time.After(2 * time.Second):
+		t.Error("Touch waits long after its context has ended")
+	}
+	release()
+	wait.Wait()
 }
 
 // Close lets what is in flight finish: what it acknowledges is in the file, and

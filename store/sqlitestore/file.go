@@ -81,7 +81,7 @@ func (s *Store) openWriter() (err error) {
 		return s.explain("open", err)
 	}
 	s.writer = writer{store: s, sql: db, ops: make(chan *op, maxGroup), flush: make(chan struct{}, 1),
-		stopped: make(chan struct{}), newestMark: never}
+		stopped: make(chan struct{}), closing: make(chan struct{}), newestMark: never}
 	if mark.Valid {
 		s.writer.newestMark = mark.Int64
 	}

@@ -163,14 +163,15 @@ func (s *Store) Create(ctx context.Context, rec store.Record, terms store.Terms,
 		return nil, err
 	}
 	own := owned(&rec)
+	var done []store.ID
 	err = s.writer.write(ctx, "create", &op{do: func(t *transaction) (err error) {
-		evicted, err = t.create(own, terms, now.UnixMicro())
+		done, err = t.create(own, terms, now.UnixMicro())
 		return err
 	}})
 	if err != nil {
 		return nil, err
 	}
-	return evicted, nil
+	return done, nil
 }
 
 // Update implements [store.Store].
@@ -229,14 +230,15 @@ func (s *Store) touchCached(id store.ID, now int64) touchResult {
 // Delete implements [store.Store].
 func (s *Store) Delete(ctx context.Context, ids ...store.ID) (ended []store.ID, err error) {
 	own := slices.Clone(ids)
+	var done []store.ID
 	err = s.writer.write(ctx, "delete", &op{do: func(t *transaction) (err error) {
-		ended, err = t.delete(own)
+		done, err = t.delete(own)
 		return err
 	}})
 	if err != nil {
 		return nil, err
 	}
-	return ended, nil
+	return done, nil
 }
 
 // DeleteSubject implements [store.Store].
@@ -245,26 +247,28 @@ func (s *Store) DeleteSubject(ctx context.Context, subject string, now time.Time
 		return nil, errNoSubject
 	}
 	own := slices.Clone(keep)
+	var done []store.ID
 	err = s.writer.write(ctx, "delete subject", &op{do: func(t *transaction) (err error) {
-		ended, err = t.deleteSubject(subject, now.UnixMicro(), own)
+		done, err = t.deleteSubject(subject, now.UnixMicro(), own)
 		return err
 	}})
 	if err != nil {
 		return nil, err
 	}
-	return ended, nil
+	return done, nil
 }
 
 // DeleteAll implements [store.Store].
 func (s *Store) DeleteAll(ctx context.Context, now time.Time) (n int, err error) {
+	var done int
 	err = s.writer.write(ctx, "delete all", &op{do: func(t *transaction) (err error) {
-		n, err = t.deleteAll(now.UnixMicro())
+		done, err = t.deleteAll(now.UnixMicro())
 		return err
 	}})
 	if err != nil {
 		return 0, err
 	}
-	return n, nil
+	return done, nil
 }
 
 // maxSweep bounds the records of one Sweep, because other writes wait for it.
@@ -274,14 +278,18 @@ const maxSweep = 1000
 // time, whatever the limit, and writes the gathered touches.
 func (s *Store) Sweep(ctx context.Context, now time.Time, limit int) (n int, more bool, err error) {
 	limit = min(max(limit, 0), maxSweep)
+	var (
+		done int
+		rest bool
+	)
 	err = s.writer.write(ctx, "sweep", &op{flush: true, do: func(t *transaction) (err error) {
-		n, more, err = t.sweep(now.UnixMicro(), limit)
+		done, rest, err = t.sweep(now.UnixMicro(), limit)
 		return err
 	}})
 	if err != nil {
 		return 0, false, err
 	}
-	return n, more, nil
+	return done, rest, nil
 }
 
 var errNoSubject = errors.New("sqlitestore: the subject is empty: sessions without one cannot be listed or ended by subject")

@@ -37,6 +37,8 @@ type writer struct {
 	// can know that the last one has been sent.
 	sending sync.RWMutex
 	closed  bool
+	closing chan struct{} // closed before that: who waits for room in ops gives up
+	once    sync.Once     // closes closing
 	stopped chan struct{}
 
 	log        sync.Mutex // held while a transaction or a RESTART checkpoint runs
@@ -62,7 +64,8 @@ const (
 
 // write has the writer do something and waits for it. A context that ends
 // before the writer has begun means that nothing happens; after that, the
-// outcome is unknown. do must not use memory of the caller.
+// outcome is unknown, and do may run after write has returned: so it must not
+// use memory of the caller, nor set what the caller returns with the error.
 func (w *writer) write(ctx context.Context, name string, o *op) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("sqlitestore: %s: %w", name, err)
@@ -98,6 +101,8 @@ func (w *writer) send(ctx context.Context, name string, o *op) error {
 	select {
 	case w.ops <- o:
 		return nil
+	case <-w.closing:
+		return ErrClosed
 	case <-ctx.Done():
 		return fmt.Errorf("sqlitestore: %s: given up before it began: %w", name, ctx.Err())
 	}
@@ -105,6 +110,7 @@ func (w *writer) send(ctx context.Context, name string, o *op) error {
 
 // close lets the writer finish what it was given, and all touches.
 func (w *writer) close() error {
+	w.once.Do(func() { close(w.closing) })
 	w.sending.Lock()
 	if w.closed {
 		w.sending.Unlock()
@@ -192,6 +198,7 @@ func (w *writer) commit(group []*op) {
 // writeTouches writes the touches that are gathered now, in short
 // transactions, so that other writes need not wait for all.
 func (w *writer) writeTouches() {
+	w.flushError = nil // what could not be written may have gone along with other writes
 	for left := w.store.cache.pending.Load(); left > 0; left -= touchesAlone {
 		if w.flushError = w.try(nil, touchesAlone); w.flushError != nil {
 			w.touchesWait()
