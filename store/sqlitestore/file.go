@@ -26,12 +26,21 @@ func resolve(path string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("sqlitestore: %w", err)
 	}
-	if real, err := filepath.EvalSymlinks(path); err == nil {
+	real, unresolved := filepath.EvalSymlinks(path)
+	if unresolved == nil {
 		return real, nil
 	}
 	dir, err := filepath.EvalSymlinks(filepath.Dir(path))
 	if err != nil {
 		return "", explainFile(path, err)
+	}
+	// The path may be a link to a file that is not there yet. That is made where
+	// the link leads, and found there from then on; so the lock belongs there.
+	if target, err := os.Readlink(path); err == nil && errors.Is(unresolved, fs.ErrNotExist) {
+		if !filepath.IsAbs(target) {
+			target = filepath.Join(dir, target)
+		}
+		return resolve(target)
 	}
 	return filepath.Join(dir, filepath.Base(path)), nil
 }

@@ -89,6 +89,33 @@ func TestFileNamesAreTakenAsTheyAre(t *testing.T) {
 	}
 }
 
+// A file that is not there yet has one name too: whoever makes it through a
+// link holds it by every other.
+func TestALinkToAFileThatIsNotThereYet(t *testing.T) {
+	links, files := t.TempDir(), t.TempDir()
+	relative, err := filepath.Rel(links, files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	link, chain, file := filepath.Join(links, "a.db"), filepath.Join(links, "b.db"), filepath.Join(files, "sessions.db")
+	for name, target := range map[string]string{link: filepath.Join(relative, "sessions.db"), chain: link} {
+		if err := os.Symlink(target, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rec := create(t, open(t, chain, nil), "alice")
+	for _, path := range []string{file, link, chain} {
+		if s, err := sqlitestore.Open(t.Context(), path, noWait); !errors.Is(err, sqlitestore.ErrHeld) {
+			if err == nil {
+				mustClose(t, s)
+			}
+			t.Errorf("Open by the name %s: %v, want ErrHeld", path, err)
+			continue
+		}
+		mustHave(t, dial(t, path), rec)
+	}
+}
+
 func TestFilesBelongToTheirOwnerAlone(t *testing.T) {
 	path := newFile(t)
 	s := open(t, path, nil)
