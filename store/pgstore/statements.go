@@ -92,7 +92,7 @@ others AS (
 inserted AS (
 	INSERT INTO {schema}.sessions
 		(id, subject, version, created, last_seen, idle, absolute, due, retired, head, data)
-	SELECT $1, $2, $3, $4, $5::bigint, $6::bigint, $7::bigint, least($5 + $6, $7), $8, $9, $10
+	SELECT $1, $2, $3, $4, $5::bigint, $6::bigint, $7::bigint, least($5::bigint + $6::bigint, $7), $8, $9, $10
 	FROM verdict WHERE NOT ended AND NOT (reached AND $16)
 	ON CONFLICT (id) DO NOTHING RETURNING id
 ),
