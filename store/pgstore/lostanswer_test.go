@@ -21,12 +21,8 @@ func TestALostAnswer(t *testing.T) {
 	server := startServer(t)
 	schema := newSchema()
 	direct := server.open(t, schema)
-	through, lose := losingProxy(t, server)
-	s, err := pgstore.Open(t.Context(), fmt.Sprintf("postgres://%s@%s/postgres?sslmode=disable&pool_max_conns=1", owner, through), &pgstore.Options{Schema: schema})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+	through, lose := losingProxy(t, server, wholeAnswer)
+	s := openThrough(t, through, schema)
 	ctx := t.Context()
 	used, changed, created := newRecord("alice"), newRecord("alice"), newRecord("bob")
 	create(t, s, used)
@@ -78,10 +74,52 @@ func TestALostAnswer(t *testing.T) {
 	}
 }
 
+// Who was ended is not said by an answer that broke off, although it says so
+// before it does.
+func TestIDsComeWithoutAnError(t *testing.T) {
+	server := startServer(t)
+	schema := newSchema()
+	server.open(t, schema)
+	through, lose := losingProxy(t, server, endOfAnswer)
+	s := openThrough(t, through, schema)
+	rec := newRecord("alice")
+	for name, end := range map[string]func() ([]store.ID, error){
+		"delete":         func() ([]store.ID, error) { return s.Delete(t.Context(), rec.ID) },
+		"delete subject": func() ([]store.ID, error) { return s.DeleteSubject(t.Context(), "alice", start) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			create(t, s, rec)
+			lose.Store(true)
+			if ids, err := end(); err == nil || ids != nil {
+				t.Errorf("it returned %v, %v; want nothing but an error", ids, err)
+			}
+		})
+	}
+}
+
+// openThrough opens a store with one connection, through a proxy.
+func openThrough(t *testing.T, address, schema string) *pgstore.Store {
+	t.Helper()
+	s, err := pgstore.Open(t.Context(), fmt.Sprintf("postgres://%s@%s/postgres?sslmode=disable&pool_max_conns=1", owner, address), &pgstore.Options{Schema: schema})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+// A loss is what a losingProxy keeps of an answer.
+type loss int
+
+const (
+	wholeAnswer loss = iota
+	endOfAnswer      // the last message, which says that the server is ready
+)
+
 // losingProxy stands before a server. When lose is set, it keeps the next answer
-// to a command from whoever waits for it, once that is committed, breaks the
-// connection, and clears lose.
-func losingProxy(t *testing.T, s *server) (address string, lose *atomic.Bool) {
+// to a command, or its end, from whoever waits for it, once that is committed,
+// breaks the connection, and clears lose.
+func losingProxy(t *testing.T, s *server, what loss) (address string, lose *atomic.Bool) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -105,7 +143,7 @@ func losingProxy(t *testing.T, s *server) (address string, lose *atomic.Bool) {
 				_ = upstream.Close()
 			}()
 			go func() {
-				forwardAnswers(client, upstream, lose)
+				forwardAnswers(client, upstream, what, lose)
 				_ = client.Close()
 			}()
 		}
@@ -116,7 +154,7 @@ func losingProxy(t *testing.T, s *server) (address string, lose *atomic.Bool) {
 // forwardAnswers forwards the server's messages: a letter, a length that counts
 // itself, and the rest. C says that a command is complete, Z that the server is
 // ready for the next, having committed.
-func forwardAnswers(client io.Writer, upstream io.Reader, lose *atomic.Bool) {
+func forwardAnswers(client io.Writer, upstream io.Reader, what loss, lose *atomic.Bool) {
 	losing := false
 	for {
 		var header [5]byte
@@ -132,7 +170,7 @@ func forwardAnswers(client io.Writer, upstream io.Reader, lose *atomic.Bool) {
 			lose.Store(false)
 			return
 		}
-		if losing {
+		if losing && what == wholeAnswer {
 			continue
 		}
 		if _, err := client.Write(append(header[:], rest...)); err != nil {

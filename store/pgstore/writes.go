@@ -101,7 +101,10 @@ func (s *Store) Touch(ctx context.Context, id store.ID, now time.Time) error {
 func (s *Store) Delete(ctx context.Context, which ...store.ID) ([]store.ID, error) {
 	var ended []pgtype.UUID
 	err := s.gated(ctx, "delete", "", s.sql.deleteIDs, []any{uuids(which)}, &ended)
-	return ids(ended), err
+	if err != nil {
+		return nil, err
+	}
+	return ids(ended), nil
 }
 
 // DeleteSubject implements [store.Store].
@@ -112,7 +115,10 @@ func (s *Store) DeleteSubject(ctx context.Context, subject string, now time.Time
 	var ended []pgtype.UUID
 	err := s.gated(ctx, "delete subject", subject, s.sql.deleteSubject,
 		[]any{[]byte(subject), now.UnixMicro(), uuids(keep)}, &ended)
-	return ids(ended), err
+	if err != nil {
+		return nil, err
+	}
+	return ids(ended), nil
 }
 
 // DeleteAll implements [store.Store]. It is one transaction, for which sign-ins
