@@ -45,10 +45,17 @@ func explain(name string, err error) error {
 	switch {
 	case advice == "":
 		return fmt.Errorf("pgstore: %s: %w", name, err)
-	case name == "create" && sqlState(err) == diskFull:
+	case name == "create" && rolledBackFull(err):
 		return fmt.Errorf("pgstore: %s: %w: %s: %w", name, store.ErrFull, advice, err)
 	}
 	return fmt.Errorf("pgstore: %s: %s: %w", name, advice, err)
+}
+
+// rolledBackFull reports whether the server has rolled a statement back because
+// its disk is full. A server that goes down for it may have committed.
+func rolledBackFull(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && e.Code == diskFull && e.SeverityUnlocalized == "ERROR"
 }
 
 func adviceFor(err error) string {
