@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -236,4 +237,98 @@ func TestCSRFTokensEndWithTheRequest(t *testing.T) {
 	if _, err := session.CSRFToken(); !errors.Is(err, coatcheck.ErrCommitted) {
 		t.Errorf("a new token: %v, want ErrCommitted", err)
 	}
+}
+
+// The files of a form are gone when its request is over, whoever has read it.
+func TestCSRFFilesOfAFormAreRemoved(t *testing.T) {
+	for name, c := range map[string]struct {
+		size    int
+		handler func(r *http.Request) error
+		status  int
+	}{
+		"read for its token":  {33 << 20, func(*http.Request) error { return nil }, http.StatusForbidden},
+		"read by the handler": {1 << 10, func(r *http.Request) error { return r.ParseMultipartForm(1) }, http.StatusOK},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			t.Setenv("TMPDIR", dir)
+			srv := newServer(t, memory(), func(c *coatcheck.Config) { c.RequireCSRFToken = name == "read for its token" })
+			written := 0
+			site := httptest.NewServer(srv.HandlerFunc(func(w http.ResponseWriter, r *http.Request, s *coatcheck.Session) error {
+				if r.Method == "GET" {
+					return textKey.Set(s, "a session")
+				}
+				err := c.handler(r)
+				files, _ := os.ReadDir(dir)
+				written = len(files)
+				return err
+			}))
+			defer site.Close()
+			visit, err := http.Get(site.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			visit.Body.Close()
+			form := multipartFile(t, site.URL, c.size)
+			for _, cookie := range visit.Cookies() {
+				form.AddCookie(cookie)
+			}
+			answer, err := http.DefaultClient.Do(form)
+			if err != nil {
+				t.Fatal(err)
+			}
+			answer.Body.Close()
+			if answer.StatusCode != c.status || c.status == http.StatusOK && written == 0 {
+				t.Errorf("status %d, want %d; %d files", answer.StatusCode, c.status, written)
+			}
+			site.Close() // waits for the end of the request
+			if left, err := os.ReadDir(dir); len(left) > 0 || err != nil {
+				t.Errorf("%v is left (%v)", left, err)
+			}
+		})
+	}
+}
+
+// multipartFile is a request with a file of that size.
+func multipartFile(t *testing.T, url string, size int) *http.Request {
+	t.Helper()
+	var body bytes.Buffer
+	w := multipart.NewWriter(&body)
+	file, err := w.CreateFormFile("file", "name")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file.Write(make([]byte, size))
+	w.Close()
+	r, err := http.NewRequest("POST", url, &body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", w.FormDataContentType())
+	return r
+}
+
+// AdmitAnonymous may use the session for which a token is asked.
+func TestCSRFTokenWhileAdmissionUsesTheSession(t *testing.T) {
+	everyStore(t, func(t *testing.T, open func() store.Store) {
+		var srv *server
+		asked := 0
+		srv = newServer(t, open(), func(c *coatcheck.Config) {
+			c.AdmitAnonymous = func(r *http.Request) error {
+				asked++
+				s, err := srv.Get(r)
+				if err != nil {
+					return err
+				}
+				return s.Reload(r.Context())
+			}
+		})
+		x := srv.browser().must(func(_ *exchange, s *coatcheck.Session) error {
+			_, err := s.CSRFToken()
+			return err
+		})
+		if !x.sets(visitCookie) || asked != 1 {
+			t.Errorf("cookie %t, asked %d times; want a cookie and once", x.sets(visitCookie), asked)
+		}
+	})
 }

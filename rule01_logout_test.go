@@ -331,3 +331,43 @@ func TestRule1ExpiredSessionUsedInParallel(t *testing.T) {
 		}
 	})
 }
+
+// A request whose session has ended is told so each time that it asks.
+func TestRule1TheEndIsToldEachTime(t *testing.T) {
+	everyStore(t, func(t *testing.T, open func() store.Store) {
+		for name, ask := range map[string]func(*coatcheck.Session) error{
+			"Reload": func(s *coatcheck.Session) error { return s.Reload(ctx) },
+			"Touch":  func(s *coatcheck.Session) error { return s.Touch(ctx) },
+		} {
+			alice := newServer(t, open()).signedIn("alice")
+			x := alice.begin(func(x *exchange, s *coatcheck.Session) error {
+				x.pause()
+				for i := range 3 {
+					if err := ask(s); !errors.Is(err, coatcheck.ErrEnded) {
+						t.Errorf("%s, time %d: %v, want ErrEnded", name, i+1, err)
+					}
+				}
+				return nil
+			})
+			alice.stolen().must(signOut)
+			x.run()
+		}
+	})
+}
+
+// A session that ends in the middle of Touch is over for all that follows.
+func TestRule1SessionEndsWithinTouch(t *testing.T) {
+	everyStore(t, func(t *testing.T, open func() store.Store) {
+		st, faults := storetest.Faulty(open())
+		newServer(t, st).signedIn("alice").do(func(_ *exchange, s *coatcheck.Session) error {
+			faults.Fail(storetest.Touch, 1, store.ErrNotFound)
+			if err := s.Touch(ctx); !errors.Is(err, coatcheck.ErrEnded) {
+				t.Errorf("Touch: %v, want ErrEnded", err)
+			}
+			if err := textKey.Set(s, "late"); !errors.Is(err, coatcheck.ErrEnded) {
+				t.Errorf("a write after it: %v, want ErrEnded", err)
+			}
+			return nil
+		})
+	})
+}

@@ -378,3 +378,32 @@ func TestRule5WriteAfterTheNewSecretWasSeen(t *testing.T) {
 		b.wantText("written late")
 	})
 }
+
+// However often a request draws a new secret, a parallel request with the one
+// that the browser has is late and no alarm.
+func TestRule5SecretDrawnTwiceInOneRequest(t *testing.T) {
+	everyStore(t, func(t *testing.T, open func() store.Store) {
+		for name, first := range map[string]serve{
+			"re-authentication": reauthenticate, "rotation": rotate, "change of credentials": changeCredentials,
+		} {
+			t.Run(name, func(t *testing.T) {
+				srv := newServer(t, open())
+				alice := srv.signedIn("alice")
+				srv.clock.advance(5 * time.Minute)
+				x := alice.begin(func(x *exchange, s *coatcheck.Session) error {
+					if err := first(x, s); err != nil {
+						return err
+					}
+					return s.CredentialsChanged(ctx)
+				}).wantStatus(http.StatusOK)
+				alice.begin(write("late")).wantStatus(http.StatusConflict).wantNoCookie()
+				if n := srv.events.count(coatcheck.KindForgedToken) + srv.events.count(coatcheck.KindRetiredToken); n != 0 {
+					t.Errorf("%d alarms", n)
+				}
+				x.deliver()
+				alice.wantUser("alice")
+				alice.wantText("")
+			})
+		}
+	})
+}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/coatcheck/coatcheck"
 	"github.com/coatcheck/coatcheck/coatchecktest"
+	"github.com/coatcheck/coatcheck/store"
 	"github.com/coatcheck/coatcheck/store/memstore"
 	"github.com/coatcheck/coatcheck/store/storetest"
 )
@@ -351,4 +352,24 @@ func TestRule6TheServerItself(t *testing.T) {
 	if cookies := res.Cookies(); len(cookies) != 1 || !cookies[0].Secure || !cookies[0].HttpOnly || cookies[0].SameSite != http.SameSiteLaxMode {
 		t.Errorf("cookies: %s", fmt.Sprint(cookies))
 	}
+}
+
+// Who signs in and out in one request is a visitor without a session, and can
+// start another at once.
+func TestRule6SignInAndOutInOneRequest(t *testing.T) {
+	everyStore(t, func(t *testing.T, open func() store.Store) {
+		b := newServer(t, open()).browser()
+		b.must(write("cart"))
+		b.must(func(_ *exchange, s *coatcheck.Session) error {
+			if err := s.SignIn(ctx, "alice"); err != nil {
+				return err
+			}
+			return s.End(ctx)
+		})
+		if len(b.cookies) != 0 {
+			t.Errorf("the browser keeps %d cookies", len(b.cookies))
+		}
+		b.must(write("again"))
+		b.wantText("again")
+	})
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/coatcheck/coatcheck"
+	"github.com/coatcheck/coatcheck/store"
 )
 
 // An Update whose function returns when the response has started, or when the
@@ -59,4 +60,53 @@ func TestRule7AdmissionThatEndsTooLateSaysSo(t *testing.T) {
 	if err := <-finished; !errors.Is(err, coatcheck.ErrCommitted) {
 		t.Errorf("Set returned %v, want ErrCommitted", err)
 	}
+}
+
+// A response that starts within the function of Session.Update leaves the
+// session as it was, and whatever comes later says that it is too late.
+func TestRule7ResponseStartedWithinUpdate(t *testing.T) {
+	everyStore(t, func(t *testing.T, open func() store.Store) {
+		srv := newServer(t, open())
+		alice := srv.signedIn("alice")
+		alice.must(write("before"))
+		alice.do(func(x *exchange, s *coatcheck.Session) error {
+			s.Update(ctx, func() error {
+				x.writer.Write([]byte("page"))
+				return nil
+			})
+			if err := textKey.Set(s, "lost"); !errors.Is(err, coatcheck.ErrCommitted) {
+				t.Errorf("Set returned %v, want ErrCommitted", err)
+			}
+			if err := s.SignIn(ctx, "bob"); !errors.Is(err, coatcheck.ErrCommitted) {
+				t.Errorf("SignIn returned %v, want ErrCommitted", err)
+			}
+			return nil
+		}).wantNoCookie()
+		alice.wantUser("alice")
+		alice.wantText("before")
+		if n := srv.live("bob"); n != 0 {
+			t.Errorf("bob has %d sessions", n)
+		}
+	})
+}
+
+// A visitor whom the cookie cannot reach any more gets no session.
+func TestRule7VisitorsUpdateStartsTheResponse(t *testing.T) {
+	everyStore(t, func(t *testing.T, open func() store.Store) {
+		srv := newServer(t, open())
+		srv.browser().do(func(x *exchange, s *coatcheck.Session) error {
+			err := s.Update(ctx, func() error {
+				err := textKey.Set(s, "lost")
+				x.writer.Write([]byte("page"))
+				return err
+			})
+			if !errors.Is(err, coatcheck.ErrCommitted) {
+				t.Errorf("Update returned %v, want ErrCommitted", err)
+			}
+			return nil
+		}).wantNoCookie()
+		if n := kept(t, srv.store); n != 0 {
+			t.Errorf("%d sessions are kept that nobody has the cookie of", n)
+		}
+	})
 }

@@ -156,3 +156,23 @@ type bareWriter struct{ header http.Header }
 func (w bareWriter) Header() http.Header         { return w.header }
 func (w bareWriter) WriteHeader(int)             {}
 func (w bareWriter) Write(p []byte) (int, error) { return len(p), nil }
+
+// TestRule8AnErrorPageWithACookieIsNotCached: it takes the place of the page,
+// and of what that said of caches, when the commit fails after a sign-in.
+func TestRule8AnErrorPageWithACookieIsNotCached(t *testing.T) {
+	st, faults := storetest.Faulty(memory())
+	x := newServer(t, st).browser().do(func(x *exchange, s *coatcheck.Session) error {
+		if err := s.SignIn(ctx, "alice"); err != nil {
+			return err
+		}
+		if err := textKey.Set(s, "x"); err != nil {
+			return err
+		}
+		faults.Fail(storetest.Update, 1<<20, errBroken)
+		return nil
+	})
+	x.wantStatus(http.StatusServiceUnavailable)
+	if control := x.answer.Header()["Cache-Control"]; !x.sets(signedInCookie) || !slices.Equal(control, []string{"no-store"}) {
+		t.Errorf("cookie %t, Cache-Control %q; want a cookie and no-store", x.sets(signedInCookie), control)
+	}
+}

@@ -1,6 +1,7 @@
 package coatcheck_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"testing"
@@ -318,6 +319,35 @@ func TestRule10CookieAndSessionEndTogether(t *testing.T) {
 					}
 				}
 			})
+		}
+	})
+}
+
+// A session of which nobody knows whether it was stored is taken back: it has no
+// token, and must not count or be listed.
+func TestRule10UnknownSignInLeavesNothing(t *testing.T) {
+	everyStore(t, func(t *testing.T, open func() store.Store) {
+		st, faults := storetest.Faulty(open())
+		srv := newServer(t, st)
+		faults.Lose(storetest.Create, 1, errBroken)
+		faults.Fail(storetest.Load, 1, errBroken)
+		srv.browser().do(signIn("alice")).wantStatus(http.StatusServiceUnavailable).wantNoCookie()
+		if n := srv.live("alice"); n != 0 {
+			t.Errorf("alice has %d sessions, want none", n)
+		}
+	})
+}
+
+// The end of all sessions is not stopped half way by an operator who has gone.
+func TestRule10OperatorGone(t *testing.T) {
+	everyStore(t, func(t *testing.T, open func() store.Store) {
+		srv := newServer(t, open())
+		srv.signedIn("alice")
+		srv.signedIn("bob")
+		gone, cancel := context.WithCancel(ctx)
+		cancel()
+		if n, err := srv.EndAll(gone); n != 2 || err != nil {
+			t.Errorf("EndAll: %d, %v; want 2 and no error", n, err)
 		}
 	})
 }

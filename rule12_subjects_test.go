@@ -1,8 +1,10 @@
 package coatcheck_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -267,4 +269,54 @@ func TestRule12EmptySubjectIsAnError(t *testing.T) {
 		}
 	}
 	visitor.wantText("x")
+}
+
+// lateMarks is a store of several machines: a mark stands ClockTolerance after
+// the time at which it was made.
+type lateMarks struct{ store.Store }
+
+func (l lateMarks) Create(ctx context.Context, rec store.Record, terms store.Terms, now time.Time) ([]store.ID, error) {
+	if !terms.Began.IsZero() {
+		terms.Began = terms.Began.Add(-store.ClockTolerance)
+	}
+	return l.Store.Create(ctx, rec, terms, now)
+}
+
+// Who ends a user's sessions and signs the user in, in one request, is signed
+// in: as a form for a new password does.
+func TestRule12SignInAfterEndingInOneRequest(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		signedIn bool
+		end      func(sessions *coatcheck.Manager, r *http.Request, s *coatcheck.Session) error
+	}{
+		{"EndSubject", false, func(sessions *coatcheck.Manager, r *http.Request, _ *coatcheck.Session) error {
+			_, err := sessions.EndSubject(r.Context(), "alice")
+			return err
+		}},
+		{"EndOthers", true, func(_ *coatcheck.Manager, _ *http.Request, s *coatcheck.Session) error { return endOthers(nil, s) }},
+		{"CredentialsChanged", true, func(_ *coatcheck.Manager, r *http.Request, s *coatcheck.Session) error {
+			return s.CredentialsChanged(r.Context())
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			srv := newServer(t, lateMarks{sealed()})
+			phone, b := srv.signedIn("alice"), srv.browser()
+			if c.signedIn {
+				b.must(signIn("alice"))
+			}
+			x := &exchange{browser: b, answer: httptest.NewRecorder(), done: make(chan struct{})}
+			srv.HandlerFunc(func(_ http.ResponseWriter, r *http.Request, s *coatcheck.Session) error {
+				if err := c.end(srv.Manager, r, s); err != nil {
+					return err
+				}
+				x.err = s.SignIn(r.Context(), "alice")
+				return x.err
+			}).ServeHTTP(x.answer, b.request(ctx))
+			close(x.done)
+			x.deliver().wantStatus(http.StatusOK)
+			b.wantUser("alice")
+			phone.wantUser("")
+		})
+	}
 }

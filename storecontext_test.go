@@ -155,3 +155,56 @@ func TestCauseOfAWriteThatTakesTooLong(t *testing.T) {
 		t.Error("nothing was stored")
 	}
 }
+
+// asking is a store that looks for the session in the values of its context.
+type asking struct {
+	store.Store
+	sessions *coatcheck.Manager
+	asked    int
+	found    bool
+}
+
+func (a *asking) Update(ctx context.Context, rec store.Record, was uint64, now time.Time) error {
+	if a.sessions != nil {
+		a.asked++
+		if s, err := a.sessions.FromContext(ctx); err == nil {
+			a.found = true
+			_ = s.Subject() // would wait for the write that this is
+		}
+	}
+	return a.Store.Update(ctx, rec, was, now)
+}
+
+// A write has no session in its context: the session is locked while it is
+// stored.
+func TestWritesHaveNoSessionInTheirContext(t *testing.T) {
+	for name, act := range map[string]func(*coatcheck.Session, *http.Request) error{
+		"when the response starts": func(s *coatcheck.Session, _ *http.Request) error { return textKey.Set(s, "text") },
+		"at once":                  func(s *coatcheck.Session, r *http.Request) error { return s.Reauthenticate(r.Context()) },
+		"at once, in a context of its own": func(s *coatcheck.Session, r *http.Request) error {
+			return s.Reauthenticate(context.WithValue(r.Context(), valueKey{}, "value"))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := &asking{Store: memory()}
+			srv := newServer(t, a)
+			alice := srv.signedIn("alice")
+			a.sessions = srv.Manager
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				srv.HandlerFunc(func(_ http.ResponseWriter, r *http.Request, s *coatcheck.Session) error {
+					return act(s, r)
+				}).ServeHTTP(httptest.NewRecorder(), alice.request(ctx))
+			}()
+			select {
+			case <-done:
+			case <-time.After(patience):
+				t.Fatal("the write waits for itself")
+			}
+			if a.asked == 0 || a.found {
+				t.Errorf("asked %d times, found %t", a.asked, a.found)
+			}
+		})
+	}
+}
