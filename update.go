@@ -18,8 +18,9 @@ import (
 //
 // fn must do nothing but read and write values of this session; while it runs,
 // methods that take a context return an error, on other goroutines of the
-// request too, and what those write counts as written by fn. If it returns an error, nothing that it wrote is kept, and what
-// was gathered before stays gathered. Errors: that of fn, those of Key.Set, ErrStale, ErrEnded.
+// request too, and what those write counts as written by fn. If fn returns an
+// error or panics, nothing that it wrote is kept, and what was gathered before
+// stays gathered. Errors: that of fn, those of Key.Set, ErrStale, ErrEnded.
 func (s *Session) Update(ctx context.Context, fn func() error) error {
 	return s.act(ctx, func(ctx context.Context) error {
 		if err := s.refusal(); err != nil {
