@@ -111,18 +111,27 @@ const mostPasses = 10
 // While a slot moves, a pass can miss records of it that have left a server
 // before they were scanned for one that was scanned already. So it passes until
 // each slot was at rest during one pass.
+//
+// To a server that was started anew a cursor means nothing: it goes on at some
+// other place. So a pass during which a connection was lost does not count.
 func (s *Store) walk(ctx context.Context, each func([]store.ID) error) error {
 	unsure := make(map[int]struct{}, slots)
 	for slot := range slots {
 		unsure[slot] = struct{}{}
 	}
+	interrupted := false
 	for range mostPasses {
+		losses := s.losses.Load()
 		shards, err := s.shards(ctx)
 		if err != nil {
 			return err
 		}
 		if s.target.kind != cluster {
-			return s.walkOnce(ctx, shards, each)
+			err := s.walkOnce(ctx, shards, each)
+			if interrupted = s.losses.Load() != losses; err != nil || !interrupted {
+				return err
+			}
+			continue
 		}
 		before, err := s.layout(ctx, shards)
 		if err != nil {
@@ -135,10 +144,16 @@ func (s *Store) walk(ctx context.Context, each func([]store.ID) error) error {
 		if err != nil {
 			return err
 		}
+		if interrupted = s.losses.Load() != losses; interrupted {
+			continue
+		}
 		maps.DeleteFunc(unsure, func(slot int, _ struct{}) bool { return atRest(before, after, slot) })
 		if len(unsure) == 0 {
 			return nil
 		}
+	}
+	if interrupted {
+		return errors.New("connections to the servers were lost time and again, so sessions may have been missed; see that the servers run, and that nothing in between cuts connections")
 	}
 	return fmt.Errorf("%d slots of the Cluster are never at rest; finish moving them, see redis-cli --cluster check", len(unsure))
 }

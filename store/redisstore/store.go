@@ -39,7 +39,8 @@ type Store struct {
 	ended     ended
 	sweeps    sweeps
 
-	lost   atomic.Bool // a connection was, and none was made since
+	lost   atomic.Bool  // a connection was, and none was made since
+	losses atomic.Int64 // of connections that the store did not give up itself
 	closed atomic.Bool
 	gate   sync.RWMutex // held for reading while a call begins, by Close to set closed
 	calls  sync.WaitGroup
@@ -108,7 +109,7 @@ func (s *Store) connect(ctx context.Context) (rueidis.Client, error) {
 		if s.lost.Swap(false) {
 			s.ended.wake.ring() // the server may have lost what it had acknowledged
 		}
-		return &watchedConn{conn, &s.lost}, nil
+		return &watchedConn{Conn: conn, store: s}, nil
 	}
 	type made struct {
 		client rueidis.Client
@@ -147,23 +148,36 @@ func dial(ctx context.Context, address string, dialer *net.Dialer, config *tls.C
 // watchedConn notes when the connection is lost.
 type watchedConn struct {
 	net.Conn
-	lost *atomic.Bool
+	store *Store
+	owed  atomic.Bool // nothing has come since something was sent
 }
 
 func (c *watchedConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
-	if err != nil {
-		c.lost.Store(true)
+	if n > 0 {
+		c.owed.Store(false)
 	}
+	c.note(err)
 	return n, err
 }
 
 func (c *watchedConn) Write(b []byte) (int, error) {
+	c.owed.Store(true)
 	n, err := c.Conn.Write(b)
-	if err != nil {
-		c.lost.Store(true)
-	}
+	c.note(err)
 	return n, err
+}
+
+func (c *watchedConn) note(err error) {
+	if err == nil {
+		return
+	}
+	c.store.lost.Store(true)
+	// The client closes idle connections when all is answered, and others when
+	// no answer comes: only the latter are a loss.
+	if !errors.Is(err, net.ErrClosed) || c.owed.Load() {
+		c.store.losses.Add(1)
+	}
 }
 
 // inspect refuses servers that sessions are not safe with.
