@@ -57,7 +57,9 @@ func (e *ended) addMark(key, at string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.turn()
-	e.young.marks[key] = at
+	if at > e.young.marks[key] { // big-endian, so the later is the greater
+		e.young.marks[key] = at
+	}
 }
 
 func (e *ended) remove(id store.ID) {

@@ -460,3 +460,65 @@ func TestWithAOFAlwaysADyingServerLosesNothing(t *testing.T) {
 	}
 	l.indexed(st)
 }
+
+// A server that was started anew goes on with a walk at another place.
+func TestAWalkMissesNothingWhenTheServerIsStartedAnewMeanwhile(t *testing.T) {
+	t.Parallel()
+	s := start(t, "--appendonly", "yes")
+	st := open(t, "redis://"+s.address, nil)
+	const n = 6000
+	var all sync.WaitGroup
+	for range 20 {
+		all.Go(func() {
+			for range n / 20 {
+				rec := newRecord("")
+				if _, err := st.Create(t.Context(), rec, store.Terms{}, rec.Created); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	yielded := map[store.ID]int{}
+	for rec, err := range st.All(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		yielded[rec.ID]++
+		if yielded[rec.ID] > 1 {
+			t.Errorf("All yielded %v twice", rec.ID)
+		}
+		if len(yielded) == n/4 {
+			s.kill()
+			s.run(t)
+			eventually(t, "the server has read its log", func() bool { return s.cli(t, "ping") == "PONG" })
+		}
+	}
+	if len(yielded) != n {
+		t.Errorf("All yielded %d of %d sessions, and no error", len(yielded), n)
+	}
+}
+
+// Of two marks of a subject the later counts, whichever was left last.
+func TestAServerThatForgotIsToldTheLaterMark(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	st := open(t, "redis://"+s.address, nil)
+	now := time.Now()
+	for _, at := range []time.Time{now, now.Add(-time.Minute)} {
+		if _, err := st.DeleteSubject(t.Context(), "alice", at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.kill()
+	s.run(t)
+	place := store.PlacementOf("alice")
+	eventually(t, "the server knows a mark again", func() bool {
+		_, _ = st.List(t.Context(), "alice", now) // a connection that is lost is made anew when it is needed
+		return s.cli(t, "exists", fmt.Sprintf("cc:{%x}malice", place[:])) == "1"
+	})
+	rec := newRecord("alice")
+	if _, err := st.Create(t.Context(), rec, store.Terms{Began: now.Add(-30 * time.Second)}, now); !errors.Is(err, store.ErrSubjectEnded) {
+		t.Errorf("a sign-in that began before the later mark: %v, want ErrSubjectEnded", err)
+	}
+}

@@ -1,8 +1,10 @@
 package redisstore_test
 
 import (
+	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/coatcheck/coatcheck/store"
 	"github.com/coatcheck/coatcheck/store/redisstore"
@@ -45,6 +47,30 @@ func TestCloseWaitsAndEndsTheStore(t *testing.T) {
 	if err := st.Close(); !errors.Is(err, redisstore.ErrClosed) {
 		t.Errorf("Close after Close: %v, want ErrClosed", err)
 	}
+}
+
+// One second is promised, plus what a busy machine needs.
+func TestALoadWithoutADeadlineGivesUpOnADeadServer(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	st := open(t, "redis://"+s.address, nil)
+	rec := create(t, st, newRecord(""))
+	s.kill()
+	given := make(chan error, 1)
+	within := func(what string, do func() error) {
+		t.Helper()
+		go func() { given <- do() }()
+		select {
+		case err := <-given:
+			t.Logf("%s: %v", what, err)
+		case <-time.After(6 * time.Second):
+			t.Errorf("%s has not returned in 6 s", what)
+			s.run(t) // or it never would
+			<-given
+		}
+	}
+	within("Load", func() error { return st.Load(context.Background(), rec.ID, new(store.Record), store.Fresh) })
+	within("Close", st.Close)
 }
 
 func TestStoresUnderDifferentPrefixesAreApart(t *testing.T) {

@@ -46,6 +46,10 @@ type Options struct {
 	// MinReplicas is how many replicas must have a write before it is
 	// acknowledged. Set it to the number of replicas that each primary has: a
 	// failover then loses nothing that was acknowledged. 0: the primary alone.
+	//
+	// A Manager asks the primary after a sign-in or change whose outcome is
+	// unknown, and takes what it finds there for done. So for those this is a
+	// wait of a second at most for replicas, and no refusal without them.
 	MinReplicas int
 }
 
@@ -202,6 +206,17 @@ const (
 	answerTimeout = 4 * time.Second
 )
 
+// retryDelay is how long the client waits before it repeats a read that has met
+// a lost connection: 2 ms, twice as long each time, about dialPatience in all.
+// By its own rule it would repeat a read without a deadline for ever, and Close
+// would wait for that.
+func retryDelay(attempts int, _ rueidis.Completed, _ error) time.Duration {
+	if attempts > 9 {
+		return -1 // no more
+	}
+	return time.Millisecond << attempts
+}
+
 // connectTo returns how to connect to the servers of a target.
 func connectTo(t *target, opts *Options) rueidis.ClientOption {
 	c := rueidis.ClientOption{
@@ -219,6 +234,7 @@ func connectTo(t *target, opts *Options) rueidis.ClientOption {
 		BlockingPoolSize:    64,
 		BlockingPoolCleanup: time.Minute,
 		ForceSingleClient:   t.kind == standalone,
+		RetryDelay:          retryDelay,
 	}
 	c.Dialer.Timeout, c.Dialer.KeepAlive = dialTimeout, pingEvery
 	if c.Username == "" && c.Password == "" {
