@@ -88,7 +88,8 @@ func (s *Session) release() {
 	if !next.record.ID.IsZero() { // most requests store nothing
 		*next = successor{}
 	}
-	*h = held{memory: memory, next: next}
+	*h = held{} // a literal with fields would be made elsewhere and copied
+	h.memory, h.next = memory, next
 	heldPool.Put(h)
 }
 
