@@ -175,16 +175,24 @@ func (s *Session) apply(data []byte, op operation) ([]byte, error) {
 	return next, nil
 }
 
+// maxOwnAttempts is how often an update gives way to other goroutines of its
+// request, each time to one that has finished.
+const maxOwnAttempts = 100
+
 // change runs an update, at first or again: then what was gathered is being
 // stored, and it is not too late. mu is held, but not while the user's function
 // runs; if the value was changed by another goroutine of the request meanwhile,
 // the function runs again.
 func (s *Session) change(op operation, again bool) error {
-	for range maxAttempts {
+	for range maxOwnAttempts {
 		old, found := payload.Find(s.working, op.key)
 		old.Bytes = bytes.Clone(old.Bytes)
 		drops := s.drops
-		value, err := s.newValue(op, old, found, again)
+		var value payload.Value
+		err := s.outside(func() (err error) {
+			value, err = op.change(old, found)
+			return err
+		})
 		if err != nil {
 			return err
 		}
@@ -206,18 +214,6 @@ func (s *Session) change(op operation, again bool) error {
 		return nil
 	}
 	return fmt.Errorf("%w (%q is changed by the function of its own Update)", ErrConflict, op.key)
-}
-
-// newValue runs the function of an update. While that runs again it must not
-// wait for what is being stored, which waits for it.
-func (s *Session) newValue(op operation, old payload.Value, found, again bool) (value payload.Value, err error) {
-	s.replaying = again
-	defer func() { s.replaying = false }()
-	err = s.outside(func() error {
-		value, err = op.change(old, found)
-		return err
-	})
-	return value, err
 }
 
 // outside runs a function of the user's without mu, so that it may use the

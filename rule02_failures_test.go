@@ -229,29 +229,6 @@ func TestRule2ConflictWhileDataIsDropped(t *testing.T) {
 	})
 }
 
-// A function of Key.Update that runs again may not wait for the store, which
-// waits for it: it gets an error, and the request ends.
-func TestRule2FunctionThatRunsAgainDoesNotHang(t *testing.T) {
-	everyStore(t, func(t *testing.T, open func() store.Store) {
-		alice := newServer(t, open()).signedIn("alice")
-		var touched []error
-		x := alice.begin(func(x *exchange, s *coatcheck.Session) error {
-			err := textKey.Update(s, func(string) (string, error) {
-				touched = append(touched, s.Touch(ctx))
-				return "mine", touched[len(touched)-1]
-			})
-			x.pause()
-			return err
-		})
-		alice.must(write("by another"))
-		if x.run(); len(touched) != 2 || touched[0] != nil || touched[1] == nil {
-			t.Errorf("Touch returned %v, want no error and then one", touched)
-		}
-		alice.wantText("by another")
-		alice.must(write("next"))
-	})
-}
-
 // What is discarded while its function runs again is not stored.
 func TestRule2DiscardWhileAFunctionRunsAgain(t *testing.T) {
 	everyStore(t, func(t *testing.T, open func() store.Store) {

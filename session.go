@@ -45,7 +45,6 @@ type Session struct {
 	is    standing
 
 	updating  bool  // a function of Session.Update is running
-	replaying bool  // one of Key.Update is running again, while storing is held
 	peek      bool  // the request is no activity
 	closed    bool  // the handler has returned
 	outsiders int32 // how many functions of the user's run, without mu

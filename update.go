@@ -80,7 +80,7 @@ func (s *Session) Update(ctx context.Context, fn func() error) error {
 // mu held.
 func (s *Session) act(ctx context.Context, f func(context.Context) error) error {
 	s.mu.Lock()
-	inside := s.updating || s.replaying
+	inside := s.updating
 	s.mu.Unlock()
 	if inside {
 		return errInsideUpdate
