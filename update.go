@@ -102,7 +102,7 @@ func (s *Session) act(ctx context.Context, f func(context.Context) error) error 
 
 // Reload reads the session again, as it is now, and does what this request has
 // gathered again to the newer values. Errors: ErrConflict, ErrStale, ErrEnded,
-// ErrStore, that of an Update function.
+// ErrCrossSite, ErrStore, that of an Update function.
 func (s *Session) Reload(ctx context.Context) error {
 	return s.act(ctx, func(ctx context.Context) error {
 		if s.is != holds {
