@@ -25,12 +25,11 @@ func (s *Session) conclude(ctx context.Context, h http.Header) error {
 		s.started, s.failed = true, errInsideUpdate
 		return errInsideUpdate
 	}
-	if !s.storing.TryLock() {
-		s.mu.Unlock()
-		s.storing.Lock()
-		s.mu.Lock()
+	if err := s.takeTurn(); err != nil {
+		s.started, s.failed = true, err
+		return err
 	}
-	defer s.storing.Unlock()
+	defer s.giveTurn()
 	if s.started || s.err != nil {
 		s.started = true
 		return s.failed

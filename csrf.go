@@ -57,7 +57,7 @@ func csrfSum(dst []byte, key [sha256.Size]byte, random []byte) []byte {
 	return mac.Sum(dst)
 }
 
-// haveToken starts a session if there is none. mu and storing are held.
+// haveToken starts a session if there is none. mu and the turn are held.
 func (s *Session) haveToken(ctx context.Context) error {
 	switch s.is {
 	case nobody:
@@ -72,7 +72,7 @@ func (s *Session) haveToken(ctx context.Context) error {
 	return s.createAnonymous(ctx)
 }
 
-// mayHaveToken asks AdmitAnonymous, before storing is held.
+// mayHaveToken asks AdmitAnonymous, before the turn is taken.
 func (s *Session) mayHaveToken() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

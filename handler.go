@@ -6,7 +6,7 @@ import "net/http"
 type handler struct {
 	manager *Manager
 	inner   http.Handler
-	prompt  bool // inner asks for the session at once
+	prompt  *sessionHandler // inner, if that asks for the session at once; else nil
 }
 
 // visit is all that a request needs from the start, in one piece of memory: its
@@ -24,7 +24,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	began := m.config.Now()
-	v := &visit{Session: Session{manager: m, writer: w, parent: r.Context(), began: began, prompt: h.prompt}}
+	v := &visit{Session: Session{manager: m, writer: w, parent: r.Context(), began: began, prompt: h.prompt != nil}}
 	s, inner := &v.Session, &v.request
 	*inner = *r.WithContext((*requestContext)(s))
 	s.request = inner
@@ -42,6 +42,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if m.servesBinding(wrapped, inner, s) {
 	} else if err := m.admit(s, inner); err != nil {
 		m.Error(wrapped, inner, err)
+	} else if h.prompt != nil {
+		err := s.find() // nobody else has the request yet, so no lock is needed
+		h.prompt.answer(wrapped, inner, s, err)
 	} else {
 		h.inner.ServeHTTP(wrapped, inner)
 	}
@@ -60,6 +63,11 @@ type sessionHandler struct {
 // ServeHTTP implements http.Handler.
 func (h *sessionHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s, err := h.manager.Get(r)
+	h.answer(w, r, s, err)
+}
+
+// answer serves the session that was found, or says why none was.
+func (h *sessionHandler) answer(w http.ResponseWriter, r *http.Request, s *Session, err error) {
 	if err != nil {
 		h.manager.Error(w, r, err)
 		return

@@ -81,7 +81,7 @@ type contextKey struct{ manager *Manager }
 // is asked for. What was changed is stored when the response starts; if that
 // fails, the client gets the error in place of the response.
 func (m *Manager) Handler(h http.Handler) http.Handler {
-	_, prompt := h.(*sessionHandler)
+	prompt, _ := h.(*sessionHandler)
 	return &handler{m, h, prompt}
 }
 

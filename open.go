@@ -42,6 +42,7 @@ const (
 // what was loaded, and what it has gathered. It is large, so its memory is used
 // again for other requests: see release.
 type held struct {
+	err     error // why the session could not be opened
 	token   secret.Token
 	earlier bool            // token has the previous secret, not the current
 	drew    bool            // token was drawn by this request: no browser has it yet
@@ -59,7 +60,7 @@ type held struct {
 	sealError error
 	box       secret.Box // of the session's data key
 	gathered
-	next *successor // what is being stored, while storing is held
+	next *successor // what is being stored, by who has the turn
 
 	// For the response:
 	failed     error // why it is that of an error page
@@ -77,12 +78,11 @@ var nothingHeld held
 // its handler is in a method of the session. Whoever asks later finds the
 // session closed, and in any case nothing. mu is held.
 func (s *Session) release() {
-	if s.held == nil || s.outsiders > 0 || !s.storing.TryLock() {
+	if s.held == nil || s.outsiders > 0 || s.storing {
 		return
 	}
 	h := s.held
 	s.held = &nothingHeld
-	s.storing.Unlock()
 	memory, next := h.memory, h.next
 	memory.wipe()
 	if !next.record.ID.IsZero() { // most requests store nothing
@@ -104,6 +104,11 @@ func (s *Session) standing() standing {
 func (s *Session) open() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.find()
+}
+
+// find is open for who holds mu, or has the request alone.
+func (s *Session) find() error {
 	if s.held != nil {
 		return s.err
 	}
@@ -111,14 +116,14 @@ func (s *Session) open() error {
 		return ErrCommitted
 	}
 	s.held = heldPool.Get().(*held)
-	s.err = s.find()
+	s.err = s.search()
 	return s.err
 }
 
-// find looks for a live session among the cookies of the request: first the
+// search looks for a live session among the cookies of the request: first the
 // signed-in, then the anonymous one. A stale sign-in is not passed over, so
 // that its answer cannot start something that takes its place.
-func (s *Session) find() error {
+func (s *Session) search() error {
 	if s.crossSite {
 		s.is = foreign
 		return nil
@@ -157,14 +162,13 @@ func (s *Session) find() error {
 func (s *Session) present(token secret.Token, signedIn bool) error {
 	s.token = token
 	for _, read := range [...]store.Freshness{store.Cached, store.Fresh} {
-		err := s.load(s.parent, read)
-		switch {
-		case errors.Is(err, store.ErrNotFound) && read == store.Fresh:
-			return s.refuse(ReasonUnknown, false)
-		case errors.Is(err, store.ErrNotFound):
-			continue // a copy may say yes, never no
-		case err != nil:
-			if s.parent.Err() == nil { // else the visitor has gone, which is no trouble
+		if err := s.load(s.parent, read); err != nil {
+			switch {
+			case errors.Is(err, store.ErrNotFound) && read == store.Fresh:
+				return s.refuse(ReasonUnknown, false)
+			case errors.Is(err, store.ErrNotFound):
+				continue // a copy may say yes, never no
+			case s.parent.Err() == nil: // else the visitor has gone, which is no trouble
 				s.manager.emit(s.event(KindStoreError, Event{ID: token.ID, Detail: "load: " + err.Error()}))
 			}
 			return err
@@ -176,7 +180,7 @@ func (s *Session) present(token secret.Token, signedIn bool) error {
 		v := s.judge(now)
 		if v.opens && s.head.SignedIn == signedIn {
 			s.is, s.earlier, s.presented = holds, v.earlier, now
-			if s.record.LastSeen.Sub(now) > store.ClockTolerance {
+			if s.record.LastSeen.After(now.Add(store.ClockTolerance)) {
 				s.manager.emit(s.event(KindClockSkew, Event{ID: token.ID, Subject: s.subject(), Detail: s.record.LastSeen.Sub(now).String() + " ahead"}))
 			}
 			return nil

@@ -32,34 +32,25 @@ type Session struct {
 	prompt    bool                // it asked for the session at once: that is when began is
 	crossSite bool                // another site caused the request
 
-	// storing is held by whoever stores, from the first load to the last
-	// write. It is taken before mu, and never by code that a function of the
-	// user's may call.
-	storing sync.Mutex
-
-	// mu guards everything below. It is released while functions of the
-	// user's run.
-	mu    sync.Mutex
-	*held       // nil until the session is asked for
-	err   error // why it could not be opened
-	is    standing
-
-	updating  bool  // a function of Session.Update is running
-	peek      bool  // the request is no activity
-	closed    bool  // the handler has returned
-	outsiders int32 // how many functions of the user's run, without mu
-
-	// started: what was gathered has been stored, because the final header is
-	// about to be sent.
-	started bool
-
-	done *doneState // nil until asked for
-
 	// headerOut and failure belong to the response writer, which like any
 	// other is not for concurrent use: whether the final header is out, and
 	// why it is that of an error page.
 	headerOut bool
 	failure   error
+
+	// mu guards everything below but lent. It is released while functions of
+	// the user's run.
+	mu        sync.Mutex
+	*held                   // nil until the session is asked for
+	turn      chan struct{} // closed when storing ends; nil if nobody waits for that
+	done      *doneState    // nil until asked for
+	outsiders int32         // how many functions of the user's run, without mu
+	is        standing
+	storing   bool // a goroutine of the request stores: see takeTurn
+	updating  bool // a function of Session.Update is running
+	peek      bool // the request is no activity
+	closed    bool // the handler has returned
+	started   bool // what was gathered has been stored: the final header is about to go out
 
 	// lent has the values of Vary and Cache-Control, which are the header's
 	// once they are in it: so these lines are in the memory that is never used

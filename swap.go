@@ -44,7 +44,7 @@ type attempt struct {
 // swap puts a successor with the gathered data in the place of the present
 // record, by compare-and-swap. After a conflict it loads the newer record,
 // checks that the token still opens it, and does everything again. mu and
-// storing are held. Errors: ErrConflict, ErrStale, ErrEnded, ErrTooLarge,
+// the turn are held. Errors: ErrConflict, ErrStale, ErrEnded, ErrTooLarge,
 // ErrStore, those of edit and redo.
 func (s *Session) swap(ctx context.Context, a attempt) error {
 	m, id := s.manager, s.record.ID

@@ -80,15 +80,14 @@ func (s *Session) Update(ctx context.Context, fn func() error) error {
 // mu held.
 func (s *Session) act(ctx context.Context, f func(context.Context) error) error {
 	s.mu.Lock()
-	inside := s.updating
-	s.mu.Unlock()
-	if inside {
+	defer s.mu.Unlock()
+	if s.updating {
 		return errInsideUpdate
 	}
-	s.storing.Lock()
-	defer s.storing.Unlock()
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	if err := s.takeTurn(); err != nil {
+		return err
+	}
+	defer s.giveTurn()
 	if s.closed || s.held == nil {
 		return ErrCommitted
 	}

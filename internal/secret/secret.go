@@ -20,6 +20,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"log/slog"
@@ -71,9 +72,14 @@ const redacted = "[secret]"
 // Verifier is what a store keeps of a secret. Nothing can be opened with it.
 type Verifier [sha256.Size]byte
 
-// Equal compares in constant time.
+// Equal compares in constant time: whatever the bytes are, all are looked at,
+// eight at a time, and there is one branch at the end.
 func (v Verifier) Equal(other Verifier) bool {
-	return subtle.ConstantTimeCompare(v[:], other[:]) == 1
+	var differ uint64
+	for i := 0; i < len(v); i += 8 {
+		differ |= binary.NativeEndian.Uint64(v[i:]) ^ binary.NativeEndian.Uint64(other[i:])
+	}
+	return differ == 0
 }
 
 // FamilyVerifier is what a store keeps of a secret's family: the first half

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/coatcheck/coatcheck/bench/internal/measure"
 	"github.com/coatcheck/coatcheck/bench/internal/site"
 )
 
@@ -45,7 +46,9 @@ func benchmark(b *testing.B, contender site.Contender, work site.Work) {
 		b.Fatal(err)
 	}
 	b.ReportAllocs()
+	used := measure.ProcessorTime()
 	for b.Loop() {
 		v.Visit()
 	}
+	b.ReportMetric(float64(measure.ProcessorTime()-used)/float64(b.N), "cpu-ns/op")
 }
