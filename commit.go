@@ -57,8 +57,8 @@ func (s *Session) store(ctx context.Context) error {
 		return nil
 	}
 	rotate := !s.peek && s.rotationDue()
-	if len(s.ops) == 0 && !rotate && (s.peek || !s.unseen() && !s.touchDue(s.roughly())) {
-		return nil
+	if len(s.ops) == 0 && !rotate && (s.peek || s.drew || !s.unseen() && !s.touchDue(s.roughly())) {
+		return nil // who drew a token has just stored that the visitor is here
 	}
 	ctx, call := s.manager.writeContext(ctx)
 	defer call.end()
@@ -150,5 +150,5 @@ func (s *Session) unseen() bool {
 // touchDue reports whether activity is to be recorded: at most once in a
 // sixteenth of Idle or a minute, never backwards.
 func (s *Session) touchDue(now time.Time) bool {
-	return !s.peek && now.Sub(s.record.LastSeen) >= min(s.record.Idle/16, time.Minute)
+	return !s.peek && !now.Before(s.record.LastSeen.Add(min(s.record.Idle/16, time.Minute)))
 }

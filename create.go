@@ -48,18 +48,13 @@ func (s *Session) createAnonymous(ctx context.Context) error {
 // beginning.
 func (m *Manager) newSession(n *successor, subject string, idle, absolute time.Duration, now time.Time) {
 	key := m.subjectKey(subject)
-	*n = successor{}
+	*n = successor{} // and no literals: they would be made elsewhere and copied
 	n.token = secret.NewToken(key)
 	n.head = &n.newHead
-	n.newHead = head.Head{
-		SignedIn: subject != "",
-		Sealed:   m.sealed,
-		Name:     m.nameBytes,
-	}
-	n.record = store.Record{
-		ID: n.token.ID, Subject: key,
-		Created: now, LastSeen: now, Idle: idle, Absolute: now.Add(absolute),
-	}
+	n.head.SignedIn, n.head.Sealed, n.head.Name = subject != "", m.sealed, m.nameBytes
+	n.record.ID, n.record.Subject = n.token.ID, key
+	n.record.Created, n.record.LastSeen = now, now
+	n.record.Idle, n.record.Absolute = idle, now.Add(absolute)
 	m.draw(n, now)
 }
 

@@ -14,7 +14,10 @@ import (
 // memory and proves nothing. The bytes are not to be changed.
 func deviceLabel(r *http.Request, label string) []byte {
 	if label == "" {
-		return useragent.Describe(r.Header.Get("User-Agent"))
+		if agent := r.Header["User-Agent"]; len(agent) > 0 {
+			return useragent.Describe(agent[0])
+		}
+		return useragent.Describe("")
 	}
 	label = strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {

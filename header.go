@@ -50,10 +50,10 @@ func (s *Session) writeCookies(h http.Header) {
 		if line == "" {
 			continue
 		}
-		name := s.manager.names[which] + "="
-		kept := make([]string, 0, 1+len(h["Set-Cookie"]))
-		for _, other := range h["Set-Cookie"] {
-			if !strings.HasPrefix(other, name) {
+		there := h["Set-Cookie"]
+		kept := make([]string, 0, 1+len(there))
+		for _, other := range there {
+			if value, same := strings.CutPrefix(other, s.manager.names[which]); !same || !strings.HasPrefix(value, "=") {
 				kept = append(kept, other)
 			}
 		}

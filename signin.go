@@ -206,20 +206,21 @@ func (s *Session) replace(ctx context.Context, n *successor, carries bool) error
 // merged into n first.
 func (s *Session) retire(ctx context.Context, n *successor, carries bool) error {
 	m := s.manager
+	now := n.record.Created // a moment ago
 	for range maxAttempts {
-		now := m.now()
 		old := s.record
 		old.Retired, old.Data = true, nil
 		old.Absolute, old.Version = now.Add(staleFor), newVersion()
 		err := m.config.Store.Update(ctx, old, s.record.Version, now)
-		if err != nil && !errors.Is(err, store.ErrConflict) && !errors.Is(err, store.ErrNotFound) {
+		refused := errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrNotFound)
+		if err != nil && !refused {
 			s.memory.lose()
 		}
-		if err == nil || !errors.Is(err, store.ErrConflict) && !errors.Is(err, store.ErrNotFound) && m.landed(ctx, old) {
+		if err == nil || !refused && m.landed(ctx, old) {
 			m.emit(s.event(KindEnded, Event{ID: old.ID, Subject: s.subject(), Reason: ReasonReplaced}))
 			return nil
 		}
-		if !errors.Is(err, store.ErrConflict) && !errors.Is(err, store.ErrNotFound) {
+		if !refused {
 			return storeError("retire", err)
 		}
 		switch err := s.reopen(ctx); {
@@ -229,6 +230,7 @@ func (s *Session) retire(ctx context.Context, n *successor, carries bool) error 
 		case err != nil:
 			return err
 		}
+		now = m.now()
 		if !carries {
 			s.ops, s.working = nil, nil
 			continue

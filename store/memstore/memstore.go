@@ -229,7 +229,8 @@ func (s *Store) Update(ctx context.Context, rec store.Record, was uint64, now ti
 	if err := checkBounds(&rec); err != nil {
 		return err
 	}
-	err := s.withRoom(rec.ID, now, func() error { return s.update(&rec, was, now.UnixMicro()) })
+	micros := now.UnixMicro()
+	err := s.withRoom(rec.ID, now, func() error { return s.update(&rec, was, micros) })
 	if err == nil {
 		s.watches.tell(rec.ID)
 	}
@@ -238,9 +239,13 @@ func (s *Store) Update(ctx context.Context, rec store.Record, was uint64, now ti
 
 // update is Update without making room: it answers noRoom.
 func (s *Store) update(rec *store.Record, was uint64, now int64) error {
-	held := s.lockUpdate(rec)
-	defer s.unlock(held)
 	sh := s.shard(rec.ID)
+	if rec.Retired {
+		defer s.unlock(s.lockRetirement(rec))
+	} else {
+		sh.mu.Lock()
+		defer sh.mu.Unlock()
+	}
 	at := sh.find(rec.ID)
 	if at == 0 {
 		return store.ErrNotFound

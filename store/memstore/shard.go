@@ -47,12 +47,12 @@ func (sh *shard) find(id store.ID) ref {
 
 // add indexes a row that has been written.
 func (sh *shard) add(id store.ID, at ref) {
-	sh.slots.budget.used.Add(sh.ids.add(tagOf(idKey(id)), at))
+	sh.slots.budget.note(sh.ids.add(tagOf(idKey(id)), at))
 }
 
 // forget takes a row out of the index.
 func (sh *shard) forget(id store.ID, at ref) {
-	sh.slots.budget.used.Add(sh.ids.remove(tagOf(idKey(id)), at))
+	sh.slots.budget.note(sh.ids.remove(tagOf(idKey(id)), at))
 }
 
 // remove forgets the record and empties its slot.

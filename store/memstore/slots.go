@@ -24,6 +24,14 @@ func (b *budget) take(n int64) bool {
 	}
 }
 
+// note adds what an index has grown by, mostly nothing: then the number that all
+// processors share is left alone.
+func (b *budget) note(grown int64) {
+	if grown != 0 {
+		b.used.Add(grown)
+	}
+}
+
 // has reports whether n bytes are there.
 func (b *budget) has(n int64) bool { return b.used.Load()+n <= b.max }
 

@@ -107,7 +107,7 @@ func (s *Store) join(hash uint64, id store.ID) {
 	if hash == 0 {
 		return
 	}
-	s.budget.used.Add(s.stripe(hash).members.add(subjectTag(hash), idKey(id)))
+	s.budget.note(s.stripe(hash).members.add(subjectTag(hash), idKey(id)))
 }
 
 // leave takes a record out of its subject's index, if it has a subject.
@@ -115,7 +115,7 @@ func (s *Store) leave(hash uint64, id store.ID) {
 	if hash == 0 {
 		return
 	}
-	s.budget.used.Add(s.stripe(hash).members.remove(subjectTag(hash), idKey(id)))
+	s.budget.note(s.stripe(hash).members.remove(subjectTag(hash), idKey(id)))
 }
 
 // locks is a set of stripes and shards, a bit for each.
@@ -151,15 +151,11 @@ func (s *Store) unlock(l locks) {
 	}
 }
 
-// lockUpdate locks what an Update changes: the record's shard, and the stripe of
-// its subject if that is to lose it. The subject is most likely the one that
-// the update says, though an Update never goes by that.
-func (s *Store) lockUpdate(rec *store.Record) locks {
+// lockRetirement locks what an Update changes that retires a record: its shard,
+// and the stripe of its subject, which is to lose it. The subject is most likely
+// the one that the update says, though an Update never goes by that.
+func (s *Store) lockRetirement(rec *store.Record) locks {
 	held := locks{shards: 1 << shardOf(idKey(rec.ID))}
-	if !rec.Retired {
-		s.lock(held)
-		return held
-	}
 	if hash := s.subjectHash([]byte(rec.Subject)); hash != 0 {
 		held.stripes = 1 << stripeOf(hash)
 	}
