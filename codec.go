@@ -25,8 +25,12 @@ const (
 // codec writes and reads the values of one type. It is chosen once, when a key
 // is made.
 type codec[T any] struct {
-	encode func(T) (payload.Value, error)
+	// encode appends the value to dst, and returns all of it.
+	encode func(dst []byte, v T) (payload.Value, error)
 	decode func(payload.Value) (T, error)
+	// plain: none of the value's own methods runs while it is encoded, so that
+	// dst may be memory of the session, and its lock be held.
+	plain bool
 }
 
 // codecOf returns the short form of exactly those types that have one, and
@@ -65,7 +69,7 @@ func codecOf[T any]() codec[T] {
 		c = unsignedCodec[uint64]()
 	default:
 		return codec[T]{
-			encode: func(v T) (payload.Value, error) {
+			encode: func(_ []byte, v T) (payload.Value, error) {
 				b, err := json.Marshal(v)
 				return payload.Value{Tag: tagJSON, Bytes: b}, err
 			},
@@ -113,8 +117,9 @@ func toJSON(v payload.Value) ([]byte, error) {
 }
 
 var textCodec = codec[string]{
-	encode: func(v string) (payload.Value, error) {
-		return payload.Value{Tag: tagString, Bytes: []byte(v)}, nil
+	plain: true,
+	encode: func(dst []byte, v string) (payload.Value, error) {
+		return payload.Value{Tag: tagString, Bytes: append(dst, v...)}, nil
 	},
 	decode: func(v payload.Value) (string, error) {
 		if v.Tag == tagString {
@@ -125,8 +130,9 @@ var textCodec = codec[string]{
 }
 
 var bytesCodec = codec[[]byte]{
-	encode: func(v []byte) (payload.Value, error) {
-		return payload.Value{Tag: tagBytes, Bytes: append([]byte{}, v...)}, nil
+	plain: true,
+	encode: func(dst, v []byte) (payload.Value, error) {
+		return payload.Value{Tag: tagBytes, Bytes: append(dst, v...)}, nil
 	},
 	decode: func(v payload.Value) ([]byte, error) {
 		if v.Tag == tagBytes {
@@ -137,12 +143,13 @@ var bytesCodec = codec[[]byte]{
 }
 
 var boolCodec = codec[bool]{
-	encode: func(v bool) (payload.Value, error) {
-		b := []byte{0}
+	plain: true,
+	encode: func(dst []byte, v bool) (payload.Value, error) {
+		b := byte(0)
 		if v {
-			b[0] = 1
+			b = 1
 		}
-		return payload.Value{Tag: tagBool, Bytes: b}, nil
+		return payload.Value{Tag: tagBool, Bytes: append(dst, b)}, nil
 	},
 	decode: func(v payload.Value) (bool, error) {
 		if v.Tag != tagBool {
@@ -160,8 +167,9 @@ func decodeBool(b []byte) (bool, error) {
 }
 
 var timeCodec = codec[time.Time]{
-	encode: func(v time.Time) (payload.Value, error) {
-		b, err := v.MarshalBinary()
+	plain: true,
+	encode: func(dst []byte, v time.Time) (payload.Value, error) {
+		b, err := v.AppendBinary(dst)
 		return payload.Value{Tag: tagTime, Bytes: b}, err
 	},
 	decode: func(v payload.Value) (t time.Time, err error) {
@@ -175,8 +183,9 @@ var timeCodec = codec[time.Time]{
 
 func signedCodec[T int | int8 | int16 | int32 | int64]() codec[T] {
 	return codec[T]{
-		encode: func(v T) (payload.Value, error) {
-			return payload.Value{Tag: tagSigned, Bytes: binary.AppendVarint(make([]byte, 0, binary.MaxVarintLen64), int64(v))}, nil
+		plain: true,
+		encode: func(dst []byte, v T) (payload.Value, error) {
+			return payload.Value{Tag: tagSigned, Bytes: binary.AppendVarint(dst, int64(v))}, nil
 		},
 		decode: func(v payload.Value) (T, error) {
 			if v.Tag != tagSigned {
@@ -193,8 +202,9 @@ func signedCodec[T int | int8 | int16 | int32 | int64]() codec[T] {
 
 func unsignedCodec[T uint | uint8 | uint16 | uint32 | uint64]() codec[T] {
 	return codec[T]{
-		encode: func(v T) (payload.Value, error) {
-			return payload.Value{Tag: tagUnsigned, Bytes: binary.AppendUvarint(make([]byte, 0, binary.MaxVarintLen64), uint64(v))}, nil
+		plain: true,
+		encode: func(dst []byte, v T) (payload.Value, error) {
+			return payload.Value{Tag: tagUnsigned, Bytes: binary.AppendUvarint(dst, uint64(v))}, nil
 		},
 		decode: func(v payload.Value) (T, error) {
 			if v.Tag != tagUnsigned {

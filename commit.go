@@ -40,7 +40,7 @@ func (s *Session) conclude(ctx context.Context, h http.Header) error {
 	if errors.Is(err, ErrEnded) {
 		err = nil
 		if wrote {
-			s.manager.emit(s.event(KindWriteDropped, Event{ID: s.token.ID}))
+			s.tell(KindWriteDropped, Event{ID: s.token.ID})
 		}
 	}
 	if err != nil {
@@ -128,7 +128,7 @@ func (s *Session) forgive(err error) {
 	switch {
 	case err == nil, errors.Is(err, store.ErrNotFound), errors.Is(err, ErrEnded), errors.Is(err, ErrStale):
 	default:
-		s.manager.emit(s.event(KindStoreError, Event{ID: s.record.ID, Detail: "activity: " + err.Error()}))
+		s.tell(KindStoreError, Event{ID: s.record.ID, Detail: "activity: " + err.Error()})
 	}
 }
 

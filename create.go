@@ -40,7 +40,7 @@ func (s *Session) createAnonymous(ctx context.Context) error {
 	s.install(n)
 	s.unsealed = true
 	s.setCookie(cookieVisit)
-	m.emit(s.event(KindCreated, Event{ID: n.record.ID}))
+	s.tell(KindCreated, Event{ID: n.record.ID})
 	return nil
 }
 

@@ -82,7 +82,7 @@ func (s *Session) mayStart() error {
 		return ErrCommitted
 	}
 	if !m.secureTransport(s.request) {
-		m.emit(s.event(KindInsecureTransport, Event{Detail: s.request.Host}))
+		s.tell(KindInsecureTransport, Event{Detail: s.request.Host})
 		return ErrInsecureTransport
 	}
 	if admit := m.config.AdmitAnonymous; admit != nil {
@@ -128,11 +128,16 @@ func (s *Session) overwritten(key string) bool {
 	return false
 }
 
-// gather adds an operation and does it to the working data. mu is held.
+// gather adds an operation, if something can be written now. mu is held.
 func (s *Session) gather(op operation) error {
 	if err := s.writable(); err != nil {
 		return err
 	}
+	return s.add(op)
+}
+
+// add does an operation to the working data, and remembers it. mu is held.
+func (s *Session) add(op operation) error {
 	if op.kind == set || op.kind == remove {
 		if slices.Contains(s.moved, op.key) {
 			return fmt.Errorf("%w (%q)", ErrConflict, op.key)

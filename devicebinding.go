@@ -46,7 +46,7 @@ func (s *Session) turnAwayForeign(subject string) {
 		detail = "the proof has ended or was never given"
 		s.expireCookie(cookieBound)
 	}
-	s.manager.emit(s.event(KindBoundRefused, Event{ID: s.token.ID, Subject: subject, Reason: ReasonNotBound, Detail: detail}))
+	s.tell(KindBoundRefused, Event{ID: s.token.ID, Subject: subject, Reason: ReasonNotBound, Detail: detail})
 }
 
 // servesBinding answers what belongs to device binding and no handler's: the

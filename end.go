@@ -46,7 +46,7 @@ func (s *Session) End(ctx context.Context) error {
 					s.expireCookie(cookieBound)
 				}
 			}
-			m.emit(s.event(KindEnded, Event{ID: s.token.ID, Subject: subject, Reason: ReasonSignOut}))
+			s.tell(KindEnded, Event{ID: s.token.ID, Subject: subject, Reason: ReasonSignOut})
 		}
 		return nil
 	})
@@ -91,7 +91,7 @@ func (s *Session) EndOther(ctx context.Context, id ID) error {
 		if len(gone) == 0 {
 			return ErrNotFound
 		}
-		m.emit(s.event(KindEnded, Event{ID: id, Subject: s.subject(), Reason: ReasonByAnother}))
+		s.tell(KindEnded, Event{ID: id, Subject: s.subject(), Reason: ReasonByAnother})
 		return nil
 	})
 }
@@ -117,7 +117,7 @@ func (s *Session) endOthers(ctx context.Context) (int, error) {
 		return 0, storeError("end the other sessions", err)
 	}
 	for _, id := range gone {
-		m.emit(s.event(KindEnded, Event{ID: id, Subject: s.subject(), Reason: ReasonByAnother}))
+		s.tell(KindEnded, Event{ID: id, Subject: s.subject(), Reason: ReasonByAnother})
 	}
 	s.began = m.afterMark() // what this request does from now on comes after the mark
 	return len(gone), nil

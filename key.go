@@ -43,7 +43,7 @@ func (k Key[T]) Get(s *Session) (T, bool) {
 	value, err := k.decode(s.read(k.name))
 	if err != nil {
 		if err != errNone {
-			s.manager.emit(s.event(KindUndecodable, Event{ID: s.record.ID, Subject: s.subject(), Detail: fmt.Sprintf("%q is no %v", k.name, reflect.TypeFor[T]())}))
+			s.tell(KindUndecodable, Event{ID: s.record.ID, Subject: s.subject(), Detail: fmt.Sprintf("%q is no %v", k.name, reflect.TypeFor[T]())})
 		}
 		var zero T
 		return zero, false
@@ -60,13 +60,28 @@ func (k Key[T]) Get(s *Session) (T, bool) {
 // ErrInsecureTransport, ErrConflict, ErrStore, what AdmitAnonymous returned,
 // or that of the encoder.
 func (k Key[T]) Set(s *Session, value T) error {
-	v, err := k.encode(value)
-	if err != nil {
-		return err
+	op := operation{key: k.name, kind: set}
+	if !k.codec.plain {
+		var err error
+		if op.value, err = k.encode(nil, value); err != nil {
+			return err
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.gather(operation{key: k.name, kind: set, value: v})
+	if err := s.writable(); err != nil {
+		return err
+	}
+	if k.codec.plain {
+		before := s.memory.values
+		all, err := k.encode(before, value)
+		if err != nil {
+			return err
+		}
+		s.memory.values = all.Bytes
+		op.value = payload.Value{Tag: all.Tag, Bytes: all.Bytes[len(before):]}
+	}
+	return s.add(op)
 }
 
 // Update writes what change makes of the present value, the zero value if
@@ -84,7 +99,7 @@ func (k Key[T]) Update(s *Session, change func(T) (T, error)) error {
 		if value, err = change(value); err != nil {
 			return payload.Value{}, err
 		}
-		return k.encode(value)
+		return k.encode(nil, value)
 	}}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -145,8 +160,8 @@ func (k Key[T]) decode(v payload.Value, found bool) (T, error) {
 	return value, nil
 }
 
-func (k Key[T]) encode(value T) (payload.Value, error) {
-	v, err := k.codec.encode(value)
+func (k Key[T]) encode(dst []byte, value T) (payload.Value, error) {
+	v, err := k.codec.encode(dst, value)
 	if err != nil {
 		return v, fmt.Errorf("coatcheck: the value for %q cannot be encoded: %w", k.name, err)
 	}

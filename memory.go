@@ -5,6 +5,7 @@ package coatcheck
 // outlives the request may lend from it.
 type memory struct {
 	head, data []byte // of the record as it was loaded
+	values     []byte // of operations, one after the other
 	newHead    room   // of a record that is to be stored
 	newData    room   // the data with what was gathered done to it
 	opened     room   // the data, if the record's is sealed
@@ -13,7 +14,7 @@ type memory struct {
 
 // wipe empties all of it, for the next request.
 func (m *memory) wipe() {
-	m.head, m.data = wiped(m.head), wiped(m.data)
+	m.head, m.data, m.values = wiped(m.head), wiped(m.data), wiped(m.values)
 	for _, r := range [...]*room{&m.newHead, &m.newData, &m.opened, &m.network} {
 		r.space, r.taken = wiped(r.space), false
 	}
@@ -23,11 +24,17 @@ func (m *memory) wipe() {
 // write, and may still be sending it.
 func (m *memory) lose() { m.head, m.data = nil, nil }
 
-// wiped returns the memory of b, empty.
+// wiped returns the memory of b, empty, and none that is unusually large: few
+// requests would use that.
 func wiped(b []byte) []byte {
 	clear(b)
+	if cap(b) > mostKept {
+		return nil
+	}
 	return b[:0]
 }
+
+const mostKept = 64 << 10
 
 // room is memory for what a request writes once: one value for most that write
 // any. What it writes after that gets memory of its own, because nothing that

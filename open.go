@@ -131,12 +131,12 @@ func (s *Session) search() error {
 	m := s.manager
 	var found [cookieCount]cookie.Found
 	if pairs := cookie.Scan(s.request.Header["Cookie"], m.names[:], found[:]); pairs > cookie.MaxPairs {
-		m.emit(s.event(KindDuplicateCookie, Event{Detail: "more cookies than browsers send"}))
+		s.tell(KindDuplicateCookie, Event{Detail: "more cookies than browsers send"})
 		return ErrTooManyCookies
 	}
 	for i, f := range found {
 		if f.Count > 1 {
-			m.emit(s.event(KindDuplicateCookie, Event{Detail: m.names[i]}))
+			s.tell(KindDuplicateCookie, Event{Detail: m.names[i]})
 			return fmt.Errorf("%w (%s)", ErrDuplicateCookie, m.names[i])
 		}
 	}
@@ -147,7 +147,7 @@ func (s *Session) search() error {
 		}
 		token, ok := secret.ParseToken(found[which].Value)
 		if !ok {
-			m.emit(s.event(KindForgedToken, Event{Reason: ReasonMalformed}))
+			s.tell(KindForgedToken, Event{Reason: ReasonMalformed})
 			continue
 		}
 		if err := s.present(token, which == cookieSignedIn); err != nil || s.is != nobody {
@@ -169,7 +169,7 @@ func (s *Session) present(token secret.Token, signedIn bool) error {
 			case errors.Is(err, store.ErrNotFound):
 				continue // a copy may say yes, never no
 			case s.parent.Err() == nil: // else the visitor has gone, which is no trouble
-				s.manager.emit(s.event(KindStoreError, Event{ID: token.ID, Detail: "load: " + err.Error()}))
+				s.tell(KindStoreError, Event{ID: token.ID, Detail: "load: " + err.Error()})
 			}
 			return err
 		}
@@ -181,7 +181,7 @@ func (s *Session) present(token secret.Token, signedIn bool) error {
 		if v.opens && s.head.SignedIn == signedIn {
 			s.is, s.earlier, s.presented = holds, v.earlier, now
 			if s.record.LastSeen.After(now.Add(store.ClockTolerance)) {
-				s.manager.emit(s.event(KindClockSkew, Event{ID: token.ID, Subject: s.subject(), Detail: s.record.LastSeen.Sub(now).String() + " ahead"}))
+				s.tell(KindClockSkew, Event{ID: token.ID, Subject: s.subject(), Detail: s.record.LastSeen.Sub(now).String() + " ahead"})
 			}
 			return nil
 		}
@@ -281,14 +281,14 @@ func (s *Session) turnAway(v verdict, now time.Time) error {
 		return s.refuse(ReasonWrongSecret, true)
 	case v.late:
 		s.is = stale
-		s.manager.emit(s.event(KindStaleRequest, Event{ID: s.token.ID, Subject: subject, Reason: v.reason}))
+		s.tell(KindStaleRequest, Event{ID: s.token.ID, Subject: subject, Reason: v.reason})
 		return nil
 	case v.foreign:
 		s.is = unproven
 		s.turnAwayForeign(subject)
 		return nil
 	case v.retired && s.record.Live(now):
-		s.manager.emit(s.event(KindRetiredToken, Event{ID: s.token.ID, Subject: subject, Reason: ReasonReuse}))
+		s.tell(KindRetiredToken, Event{ID: s.token.ID, Subject: subject, Reason: ReasonReuse})
 		return s.remove(subject, ReasonReuse)
 	case v.reason == ReasonWrongSecret:
 		return s.refuse(v.reason, true)
@@ -305,7 +305,7 @@ func (s *Session) refuse(reason Reason, known bool) error {
 	if known {
 		e.ID = s.token.ID
 	}
-	s.manager.emit(s.event(KindForgedToken, e))
+	s.tell(KindForgedToken, e)
 	return nil
 }
 
@@ -317,14 +317,14 @@ func (s *Session) remove(subject string, reason Reason) error {
 	defer call.end()
 	gone, err := m.config.Store.Delete(ctx, s.token.ID)
 	if err != nil {
-		m.emit(s.event(KindStoreError, Event{ID: s.token.ID, Detail: "delete: " + err.Error()}))
+		s.tell(KindStoreError, Event{ID: s.token.ID, Detail: "delete: " + err.Error()})
 		if reason == ReasonReuse {
 			return storeError("end a session whose retired token was presented", err)
 		}
 		return nil
 	}
 	for _, id := range gone {
-		m.emit(s.event(KindEnded, Event{ID: id, Subject: subject, Reason: reason}))
+		s.tell(KindEnded, Event{ID: id, Subject: subject, Reason: reason})
 	}
 	return nil
 }
@@ -346,7 +346,7 @@ func (s *Session) unseal() error {
 		s.working = s.base
 	}
 	if s.sealError != nil {
-		s.manager.emit(s.event(KindUndecodable, Event{ID: s.record.ID, Subject: s.subject(), Detail: s.sealError.Error()}))
+		s.tell(KindUndecodable, Event{ID: s.record.ID, Subject: s.subject(), Detail: s.sealError.Error()})
 	}
 	return s.sealError
 }
@@ -372,13 +372,12 @@ func (s *Session) plain() ([]byte, error) {
 	return data, nil
 }
 
-// event fills in what is known of the request.
-func (s *Session) event(kind Kind, e Event) Event {
-	e.Kind = kind
-	if s.manager.hears(kind) {
-		e.Remote = s.manager.remote(s.request)
+// tell emits an event of this kind with what is known of the request.
+func (s *Session) tell(kind Kind, e Event) {
+	if m := s.manager; m.hears(kind) {
+		e.Kind, e.Remote = kind, m.remote(s.request)
+		m.emit(e)
 	}
-	return e
 }
 
 // subjectKey is how the subject is written in records: the manager's name, a

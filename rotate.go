@@ -52,7 +52,7 @@ func (s *Session) rotate(ctx context.Context) error {
 		return err
 	}
 	s.setCookie(cookieSignedIn)
-	m.emit(s.event(KindRotated, Event{ID: s.record.ID, Subject: s.subject()}))
+	s.tell(KindRotated, Event{ID: s.record.ID, Subject: s.subject()})
 	return nil
 }
 

@@ -131,7 +131,7 @@ func (s *Session) mayChangeCookie() error {
 	case s.is == stale, s.is == foreign:
 		return s.refusal()
 	case !s.manager.secureTransport(s.request):
-		s.manager.emit(s.event(KindInsecureTransport, Event{Detail: s.request.Host}))
+		s.tell(KindInsecureTransport, Event{Detail: s.request.Host})
 		return ErrInsecureTransport
 	}
 	return nil
@@ -163,7 +163,7 @@ func (s *Session) signIn(ctx context.Context, subject string, o signIn) error {
 		return err
 	}
 	s.offer = offer
-	m.emit(s.event(KindSignedIn, Event{ID: n.record.ID, Subject: subject}))
+	s.tell(KindSignedIn, Event{ID: n.record.ID, Subject: subject})
 	return nil
 }
 
@@ -180,7 +180,7 @@ func (s *Session) replace(ctx context.Context, n *successor, carries bool) error
 		return err
 	}
 	for _, id := range evicted {
-		m.emit(s.event(KindEnded, Event{ID: id, Subject: subject, Reason: ReasonEvicted}))
+		s.tell(KindEnded, Event{ID: id, Subject: subject, Reason: ReasonEvicted})
 	}
 	if s.is == holds {
 		if err := s.retire(ctx, n, carries); err != nil {
@@ -217,7 +217,7 @@ func (s *Session) retire(ctx context.Context, n *successor, carries bool) error 
 			s.memory.lose()
 		}
 		if err == nil || !refused && m.landed(ctx, old) {
-			m.emit(s.event(KindEnded, Event{ID: old.ID, Subject: s.subject(), Reason: ReasonReplaced}))
+			s.tell(KindEnded, Event{ID: old.ID, Subject: s.subject(), Reason: ReasonReplaced})
 			return nil
 		}
 		if !refused {
@@ -267,7 +267,7 @@ func (s *Session) withdraw(ctx context.Context, id ID) {
 	ctx, call := s.manager.writeContext(ctx) // what failed may have used up its time
 	defer call.end()
 	if _, err := s.manager.config.Store.Delete(ctx, id); err != nil {
-		s.manager.emit(s.event(KindStoreError, Event{ID: id, Detail: "delete: " + err.Error()}))
+		s.tell(KindStoreError, Event{ID: id, Detail: "delete: " + err.Error()})
 	}
 }
 
@@ -313,7 +313,7 @@ func (s *Session) Reauthenticate(ctx context.Context, options ...SignInOption) e
 			s.restore(was)
 			return err
 		}
-		m.emit(s.event(KindReauthenticated, Event{ID: s.record.ID, Subject: s.subject()}))
+		s.tell(KindReauthenticated, Event{ID: s.record.ID, Subject: s.subject()})
 		return nil
 	})
 }
@@ -345,12 +345,11 @@ func (s *Session) dropAll() error {
 // Errors are those of Reauthenticate; with ErrStore the other sessions may
 // still live, and it is to be called again.
 func (s *Session) CredentialsChanged(ctx context.Context) error {
-	m := s.manager
 	return s.act(ctx, func(ctx context.Context) error {
 		if err := s.replaceSecret(ctx, func(*successor, time.Time) {}); err != nil {
 			return err
 		}
-		m.emit(s.event(KindReauthenticated, Event{ID: s.record.ID, Subject: s.subject(), Reason: ReasonCredentials}))
+		s.tell(KindReauthenticated, Event{ID: s.record.ID, Subject: s.subject(), Reason: ReasonCredentials})
 		_, err := s.endOthers(ctx)
 		return err
 	})

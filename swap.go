@@ -78,7 +78,7 @@ func (s *Session) swap(ctx context.Context, a attempt) error {
 		err := s.trySwap(ctx, a.edit)
 		if !errors.Is(err, store.ErrConflict) {
 			if tries > 0 {
-				m.emit(s.event(KindConflictRetried, Event{ID: id, Detail: strconv.Itoa(tries)}))
+				s.tell(KindConflictRetried, Event{ID: id, Detail: strconv.Itoa(tries)})
 			}
 			return err
 		}
@@ -228,7 +228,7 @@ func (s *Session) newest(ctx context.Context) (*held, error) {
 	// The token was good when the request came, so whatever is wrong with it
 	// now is no theft: it was superseded while the request was under way.
 	s.is = stale
-	m.emit(s.event(KindStaleRequest, Event{ID: s.token.ID, Subject: m.subjectOf(&newer.record), Reason: ReasonReplaced}))
+	s.tell(KindStaleRequest, Event{ID: s.token.ID, Subject: m.subjectOf(&newer.record), Reason: ReasonReplaced})
 	return nil, ErrStale
 }
 
