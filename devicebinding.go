@@ -192,8 +192,8 @@ func (m *Manager) cookieIsOf(r *http.Request, id ID) bool {
 	if found[cookieSignedIn].Count == 0 {
 		return true
 	}
-	token, ok := secret.ParseToken(found[cookieSignedIn].Value)
-	return ok && found[cookieSignedIn].Count == 1 && token.ID == id
+	var token secret.Token
+	return token.Parse(found[cookieSignedIn].Value) && found[cookieSignedIn].Count == 1 && token.ID == id
 }
 
 // updateBinding stores what judge makes of the session's binding, by

@@ -39,18 +39,26 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}()
 	wrapped := s.responseWriter()
-	if m.servesBinding(wrapped, inner, s) {
-	} else if err := m.admit(s, inner); err != nil {
-		m.Error(wrapped, inner, err)
-	} else if h.prompt != nil {
-		err := s.find() // nobody else has the request yet, so no lock is needed
-		h.prompt.answer(wrapped, inner, s, err)
-	} else {
-		h.inner.ServeHTTP(wrapped, inner)
+	if !m.servesBinding(wrapped, inner, s) {
+		h.serve(wrapped, inner, s)
 	}
 	s.complete()
 	m.sweep(began)
 	completed = true
+}
+
+// serve has the inner handler serve a request that may be served.
+func (h *handler) serve(w http.ResponseWriter, r *http.Request, s *Session) {
+	if err := h.manager.admit(s, r); err != nil {
+		h.manager.Error(w, r, err)
+		return
+	}
+	if h.prompt == nil {
+		h.inner.ServeHTTP(w, r)
+		return
+	}
+	err := s.find() // nobody else has the request yet, so it takes no lock
+	h.prompt.answer(w, r, s, err)
 }
 
 // sessionHandler is what Manager.HandlerFunc serves: it asks for the session

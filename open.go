@@ -145,22 +145,20 @@ func (s *Session) search() error {
 		if found[which].Count == 0 || found[which].Value == "" {
 			continue
 		}
-		token, ok := secret.ParseToken(found[which].Value)
-		if !ok {
+		if !s.token.Parse(found[which].Value) {
 			s.tell(KindForgedToken, Event{Reason: ReasonMalformed})
 			continue
 		}
-		if err := s.present(token, which == cookieSignedIn); err != nil || s.is != nobody {
+		if err := s.present(which == cookieSignedIn); err != nil || s.is != nobody {
 			return err
 		}
 	}
 	return nil
 }
 
-// present shows one token. Whatever it opens, or is stale for, becomes the
+// present shows the token. Whatever it opens, or is stale for, becomes the
 // request's standing.
-func (s *Session) present(token secret.Token, signedIn bool) error {
-	s.token = token
+func (s *Session) present(signedIn bool) error {
 	for _, read := range [...]store.Freshness{store.Cached, store.Fresh} {
 		if err := s.load(s.parent, read); err != nil {
 			switch {
@@ -169,7 +167,7 @@ func (s *Session) present(token secret.Token, signedIn bool) error {
 			case errors.Is(err, store.ErrNotFound):
 				continue // a copy may say yes, never no
 			case s.parent.Err() == nil: // else the visitor has gone, which is no trouble
-				s.tell(KindStoreError, Event{ID: token.ID, Detail: "load: " + err.Error()})
+				s.tell(KindStoreError, Event{ID: s.token.ID, Detail: "load: " + err.Error()})
 			}
 			return err
 		}
@@ -181,7 +179,7 @@ func (s *Session) present(token secret.Token, signedIn bool) error {
 		if v.opens && s.head.SignedIn == signedIn {
 			s.is, s.earlier, s.presented = holds, v.earlier, now
 			if s.record.LastSeen.After(now.Add(store.ClockTolerance)) {
-				s.tell(KindClockSkew, Event{ID: token.ID, Subject: s.subject(), Detail: s.record.LastSeen.Sub(now).String() + " ahead"})
+				s.tell(KindClockSkew, Event{ID: s.token.ID, Subject: s.subject(), Detail: s.record.LastSeen.Sub(now).String() + " ahead"})
 			}
 			return nil
 		}

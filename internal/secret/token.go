@@ -29,7 +29,8 @@ type Token struct {
 func NewToken(subject string) Token {
 	var drawn [tokenBytes]byte
 	rand.Read(drawn[:]) // at once: each reading costs more than its bytes
-	t := tokenOf(&drawn)
+	var t Token
+	t.take(&drawn)
 	if subject != "" {
 		place := store.PlacementOf(subject)
 		copy(t.ID[:2], place[:])
@@ -37,10 +38,9 @@ func NewToken(subject string) Token {
 	return t
 }
 
-func tokenOf(raw *[tokenBytes]byte) (t Token) {
+func (t *Token) take(raw *[tokenBytes]byte) {
 	copy(t.ID[:], raw[:])
 	copy(t.Secret[:], raw[len(t.ID):])
-	return t
 }
 
 // TokenLen is the length of a written token in characters.
@@ -48,11 +48,11 @@ const TokenLen = 64
 
 const tokenBytes = len(store.ID{}) + secretLen
 
-// ParseToken reads a written token. Anything but the one way to write it is
-// refused.
-func ParseToken(text string) (Token, bool) {
+// Parse makes t the token that is written. Anything but the one way to write it
+// is refused, and then t is as it was.
+func (t *Token) Parse(text string) bool {
 	if len(text) != TokenLen {
-		return Token{}, false
+		return false
 	}
 	var in [TokenLen]byte
 	var out [tokenBytes]byte
@@ -60,9 +60,10 @@ func ParseToken(text string) (Token, bool) {
 	// The decoder skips line ends, which leaves fewer bytes than there must be.
 	n, err := base64.RawURLEncoding.Decode(out[:], in[:])
 	if err != nil || n != tokenBytes {
-		return Token{}, false
+		return false
 	}
-	return tokenOf(&out), true
+	t.take(&out)
+	return true
 }
 
 // AppendReveal appends the written token, which opens the session: its only

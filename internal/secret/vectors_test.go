@@ -89,7 +89,7 @@ func TestVectorOfTheToken(t *testing.T) {
 	if got := (secret.Token{ID: id, Secret: s}).AppendReveal(nil); string(got) != tokenVector {
 		t.Errorf("the token is written %s, was %s", got, tokenVector)
 	}
-	if got, ok := secret.ParseToken(tokenVector); !ok || got.ID != id || got.Secret != s {
+	if got, ok := parse(tokenVector); !ok || got.ID != id || got.Secret != s {
 		t.Errorf("the token is read as id %x, secret %x, %t", got.ID[:], got.Secret[:], ok)
 	}
 }

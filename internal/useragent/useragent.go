@@ -3,11 +3,7 @@
 // nothing, because every client says of itself what it likes.
 package useragent
 
-import (
-	"cmp"
-	"slices"
-	"strings"
-)
+import "strings"
 
 // known pairs a mark in a User-Agent with a name. The first that is there
 // counts: browsers carry the marks of those that they want to pass for.
@@ -48,26 +44,33 @@ var labels = func() (all [len(browsers) + 1][len(systems) + 1][]byte) {
 
 // mark is a mark of a browser, or of a system, and its place among those.
 type mark struct {
-	text   string
+	second byte // of the text
 	system bool
 	place  int
+	text   string
 }
 
-// marks are all marks, and marksBy where among them those begin that begin with
-// a byte, plus one: 0 for the many bytes that no mark begins with. So one pass
-// over a User-Agent finds all.
-var marks, marksBy = func() (all []mark, by [256]uint8) {
+// marksBy are the marks by the byte that they begin with: few bytes have any, so
+// one pass over a User-Agent finds all.
+var marksBy = func() (by [256][]mark) {
+	add := func(text string, system bool, place int) {
+		by[text[0]] = append(by[text[0]], mark{text[1], system, place, text})
+	}
 	for i, k := range browsers {
-		all = append(all, mark{k.mark, false, i})
+		add(k.mark, false, i)
 	}
 	for i, k := range systems {
-		all = append(all, mark{k.mark, true, i})
+		add(k.mark, true, i)
 	}
-	slices.SortStableFunc(all, func(a, b mark) int { return cmp.Compare(a.text[0], b.text[0]) })
-	for i := len(all) - 1; i >= 0; i-- {
-		by[all[i].text[0]] = uint8(i + 1)
+	return by
+}()
+
+// begins says of each byte whether a mark begins with it.
+var begins = func() (does [256]bool) {
+	for first := range marksBy {
+		does[first] = len(marksBy[first]) > 0
 	}
-	return all, by
+	return does
 }()
 
 // Describe returns browser and system as a User-Agent names them, for people to
@@ -75,16 +78,14 @@ var marks, marksBy = func() (all []mark, by [256]uint8) {
 func Describe(userAgent string) []byte {
 	browser, system := len(browsers), len(systems)
 	for at := 0; at < len(userAgent)-1; at++ {
-		first := marksBy[userAgent[at]]
-		if first == 0 {
+		if !begins[userAgent[at]] {
 			continue
 		}
-		for _, m := range marks[first-1:] {
-			if m.text[0] != userAgent[at] {
-				break
-			}
+		marks := marksBy[userAgent[at]]
+		for i := range marks {
+			m := &marks[i]
 			switch {
-			case m.text[1] != userAgent[at+1] || !strings.HasPrefix(userAgent[at:], m.text):
+			case m.second != userAgent[at+1] || !strings.HasPrefix(userAgent[at:], m.text):
 			case m.system:
 				system = min(system, m.place)
 			default:
