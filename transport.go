@@ -92,10 +92,9 @@ func (m *Manager) trusted(ip netip.Addr) bool {
 }
 
 func parseAddr(s string) netip.Addr {
-	if with, err := netip.ParseAddrPort(s); err == nil { // as a server writes it
-		return with.Addr().Unmap().WithZone("")
-	}
-	if host, _, err := net.SplitHostPort(s); err == nil {
+	if host, port, found := strings.Cut(s, ":"); found && !strings.Contains(port, ":") {
+		s = host // an IPv4 address with its port, as most servers write it
+	} else if host, _, err := net.SplitHostPort(s); err == nil {
 		s = host
 	}
 	ip, _ := netip.ParseAddr(strings.Trim(s, "[]"))

@@ -240,8 +240,11 @@ func (s *Store) Update(ctx context.Context, rec store.Record, was uint64, now ti
 // update is Update without making room: it answers noRoom.
 func (s *Store) update(rec *store.Record, was uint64, now int64) error {
 	sh := s.shard(rec.ID)
+	var hash uint64 // of the subject that is to lose the record
 	if rec.Retired {
-		defer s.unlock(s.lockRetirement(rec))
+		var held locks
+		held, hash = s.lockRetirement(rec)
+		defer s.unlock(held)
 	} else {
 		sh.mu.Lock()
 		defer sh.mu.Unlock()
@@ -258,10 +261,6 @@ func (s *Store) update(rec *store.Record, was uint64, now int64) error {
 		return store.ErrConflict
 	}
 	subject := len(r.subject())
-	var hash uint64
-	if rec.Retired {
-		hash = s.subjectHash(r.subject())
-	}
 	if !sh.rewrite(at, rec) {
 		return noRoom{rowSize(subject, rec), subject == 0}
 	}

@@ -153,18 +153,18 @@ func (s *Store) unlock(l locks) {
 
 // lockRetirement locks what an Update changes that retires a record: its shard,
 // and the stripe of its subject, which is to lose it. The subject is most likely
-// the one that the update says, though an Update never goes by that.
-func (s *Store) lockRetirement(rec *store.Record) locks {
-	held := locks{shards: 1 << shardOf(idKey(rec.ID))}
-	if hash := s.subjectHash([]byte(rec.Subject)); hash != 0 {
-		held.stripes = 1 << stripeOf(hash)
-	}
+// the one that the update says, though an Update never goes by that. It returns
+// the hash of the one that the record has.
+func (s *Store) lockRetirement(rec *store.Record) (held locks, hash uint64) {
+	held.shards = 1 << shardOf(idKey(rec.ID))
+	held.stripes = stripeBit(s.subjectHash([]byte(rec.Subject)))
 	s.lock(held)
-	if s.stripeBit(s.shard(rec.ID), rec.ID)&^held.stripes == 0 {
-		return held
+	if hash = s.hashOf(rec.ID); stripeBit(hash)&^held.stripes != 0 {
+		s.unlock(held)
+		held = s.lockRecords(rec.ID)
+		hash = s.hashOf(rec.ID)
 	}
-	s.unlock(held)
-	return s.lockRecords(rec.ID)
+	return held, hash
 }
 
 // lockRecords locks the shards of the ids and the stripes of the subjects that
@@ -177,13 +177,13 @@ func (s *Store) lockRecords(ids ...store.ID) locks {
 			l.shards |= 1 << shardOf(idKey(id))
 			sh := s.shard(id)
 			sh.mu.RLock()
-			l.stripes |= s.stripeBit(sh, id)
+			l.stripes |= stripeBit(s.hashOf(id))
 			sh.mu.RUnlock()
 		}
 		s.lock(l)
 		missing := uint64(0)
 		for _, id := range ids {
-			missing |= s.stripeBit(s.shard(id), id) &^ l.stripes
+			missing |= stripeBit(s.hashOf(id)) &^ l.stripes
 		}
 		if missing == 0 {
 			return l
@@ -192,13 +192,20 @@ func (s *Store) lockRecords(ids ...store.ID) locks {
 	}
 }
 
-// stripeBit is the stripe of the subject that the record has, if any.
-func (s *Store) stripeBit(sh *shard, id store.ID) uint64 {
+// hashOf is the hash of the subject that the record has, if any. The caller
+// holds its shard.
+func (s *Store) hashOf(id store.ID) uint64 {
+	sh := s.shard(id)
 	at := sh.find(id)
 	if at == 0 {
 		return 0
 	}
-	hash := s.subjectHash(sh.slots.row(at).subject())
+	return s.subjectHash(sh.slots.row(at).subject())
+}
+
+// stripeBit is the stripe of a subject's hash in a set, none for the empty
+// subject's.
+func stripeBit(hash uint64) uint64 {
 	if hash == 0 {
 		return 0
 	}

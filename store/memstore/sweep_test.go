@@ -56,7 +56,7 @@ func TestAnUpdateThatRetiresLocksTheSubjectThatTheRecordHas(t *testing.T) {
 	for _, said := range []string{"", "alice", "bob", "carol", "dave"} {
 		update := rec
 		update.Subject, update.Retired = said, true
-		held := s.lockRetirement(&update)
+		held, _ := s.lockRetirement(&update)
 		if held.stripes&want == 0 {
 			t.Errorf("an update that says %q does not hold the stripe of alice", said)
 		}
