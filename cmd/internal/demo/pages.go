@@ -7,6 +7,7 @@ import (
 	"html/template"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -40,6 +41,7 @@ type visit struct {
 	Account   house.Account
 	CartCount int
 	Cookie    *exchange.Cookie // as it came with the request; nil if it did not
+	Unread    bool             // whether there is a session could not be found out
 	Expires   time.Time
 	Absolute  time.Time
 }
@@ -128,7 +130,9 @@ func (s *Site) show(w http.ResponseWriter, r *http.Request, session *coatcheck.S
 func (s *Site) visitOf(r *http.Request, session *coatcheck.Session) visit {
 	id := session.ID()
 	if id.IsZero() {
-		return visit{CartCount: cartOf(session).Count()}
+		// A visitor without a session may have brought a ticket all the same: one
+		// that opens nothing.
+		return visit{CartCount: cartOf(session).Count(), Cookie: s.broughtBy(r, cookieName, visitName)}
 	}
 	info := session.Info()
 	v := visit{
@@ -140,15 +144,24 @@ func (s *Site) visitOf(r *http.Request, session *coatcheck.Session) visit {
 		Expires:   info.Expires,
 		Absolute:  info.Absolute,
 	}
-	if v.SignedIn {
-		v.Account, _ = s.accounts.Find(session.Subject())
+	if !v.SignedIn {
+		v.Cookie = s.broughtBy(r, visitName)
+		return v
 	}
+	v.Account, _ = s.accounts.Find(session.Subject())
+	v.Cookie = s.broughtBy(r, cookieName)
+	return v
+}
+
+// broughtBy is the first cookie of one of these names that came with the
+// request, or nil.
+func (s *Site) broughtBy(r *http.Request, names ...string) *exchange.Cookie {
 	for _, cookie := range s.recorder.Present(r).Brought {
-		if cookie.Session && (cookie.Name == cookieName) == v.SignedIn {
-			v.Cookie = &cookie
+		if slices.Contains(names, cookie.Name) {
+			return &cookie
 		}
 	}
-	return v
+	return nil
 }
 
 // ago says how long something is past.

@@ -60,11 +60,11 @@ func faultOf(err error, r *http.Request) *fault {
 	case errors.Is(err, coatcheck.ErrCrossSite):
 		return &fault{0, "Another site sent this", "A page of another site made your browser send this form here. It was refused before it could do anything, whoever you are.", []way{entrance}}
 	case errors.Is(err, coatcheck.ErrInsecureTransport):
-		return &fault{0, "Not over this connection", "The house gives out tickets only where nobody on the way can read them: over TLS, or on this machine itself. Open the site as http://localhost, or start it with --tls.", []way{entrance}}
+		return &fault{0, "Not over this connection", "The house gives out tickets only where nobody on the way can read them: over TLS, or on this machine itself. Open the site as http://localhost, or start it with TLS, as “coatcheck help demo” says.", []way{entrance}}
 	case errors.Is(err, coatcheck.ErrDuplicateCookie), errors.Is(err, coatcheck.ErrTooManyCookies):
 		return &fault{0, "Too many tickets", "Your browser sent several session cookies of one name, and which of them is yours cannot be told. Clear the cookies of this site and come back.", []way{entrance}}
 	case errors.Is(err, coatcheck.ErrStore):
-		return &fault{0, "The cloakroom cannot be reached", "The place where sessions are kept does not answer. You are still signed in. Try again in a few seconds.", []way{again}}
+		return &fault{0, "The cloakroom cannot be reached", "The place where sessions are kept does not answer. Nobody is signed out by that: your browser keeps its ticket. Try again in a few seconds.", []way{again}}
 	}
 	return &fault{0, "That went wrong", "It is not your fault. It has been noted; try again, or go back.", []way{again}}
 }
@@ -90,6 +90,8 @@ func (s *Site) problem(w http.ResponseWriter, r *http.Request, err error) {
 	p := page{Title: found.title, Body: map[string]any{"Status": status, "Text": found.text, "Ways": found.ways}}
 	if session, getErr := s.sessions.Get(r); getErr == nil {
 		p.Visit = s.visitOf(r, session)
+	} else {
+		p.Visit = visit{Unread: true, Cookie: s.broughtBy(r, cookieName, visitName)}
 	}
 	if err := s.show(w, r, nil, status, "problem", p); err != nil {
 		http.Error(w, found.title, status)

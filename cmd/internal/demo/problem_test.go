@@ -48,7 +48,7 @@ func TestALateFormOfASupersededSessionIsTold(t *testing.T) {
 	}
 	late.client.Jar.SetCookies(at, b.client.Jar.Cookies(at))
 	b.signIn("alice")
-	addCoat(late).want(t, http.StatusConflict, "Your session changed in another tab", "Continue")
+	addCoat(late).want(t, http.StatusConflict, "Your session changed in another tab", "Continue", "which opens no session")
 	if _, stayed := late.cookies()["__Host-id"]; stayed {
 		t.Error("a late request was given the sign-in")
 	}
@@ -73,7 +73,10 @@ func TestAStoreThatFailsIsAPageAndNoSignOut(t *testing.T) {
 	b.signIn("alice")
 	kept.broken.Store(true)
 	p := b.get("/wallet")
-	p.want(t, http.StatusServiceUnavailable, "The cloakroom cannot be reached", "You are still signed in")
+	p.want(t, http.StatusServiceUnavailable, "The cloakroom cannot be reached", "Nobody is signed out", "cannot be told now")
+	if strings.Contains(p.body, `href="/sign-in`) {
+		t.Error("who may be signed in is asked to sign in")
+	}
 	if p.header.Get("Retry-After") == "" || len(p.header.Values("Set-Cookie")) > 0 {
 		t.Errorf("Retry-After %q, Set-Cookie %d", p.header.Get("Retry-After"), len(p.header.Values("Set-Cookie")))
 	}

@@ -31,8 +31,12 @@ import (
 	"github.com/coatcheck/coatcheck/store/memstore"
 )
 
-// cookieName is what coatcheck.Config.Name makes of the zero Config.
-const cookieName = "__Host-id"
+// The names that coatcheck.Config.Name makes of the zero Config, for the cookie
+// of somebody who is signed in and for a visitor's.
+const (
+	cookieName = "__Host-id"
+	visitName  = cookieName + "-visit"
+)
 
 // Options for New. The zero Options are what `coatcheck demo` uses.
 type Options struct {
