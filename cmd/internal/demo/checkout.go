@@ -24,7 +24,7 @@ type draft struct {
 var checkout = coatcheck.NewKey[draft]("shop.checkout")
 
 // Lines is the address as it stands on a parcel.
-func (d draft) Lines() []string { return []string{d.Name, d.Street, d.Postcode + " " + d.City} }
+func (d draft) Lines() []string { return []string{d.Name, d.Street, d.City + " " + d.Postcode} }
 
 func (d draft) hasAddress() bool  { return d.Name != "" }
 func (d draft) hasDelivery() bool { return d.Delivery != "" }
