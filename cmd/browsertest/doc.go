@@ -7,8 +7,8 @@
 // authority of its own and on http://localhost, with a clock that tests move
 // and routes that they add. chromium_test.go starts browsers and stops them;
 // tab_test.go is what a person does in one. Each other file has the tests of
-// one subject; pages_test.go looks at every page of the demo and takes its
-// pictures.
+// one subject; pages_test.go and trouble_test.go look at every page of the demo
+// and take its pictures.
 //
 // Pictures go to the folder that COATCHECK_SCREENSHOTS names, or else to
 // screenshots beside this file.

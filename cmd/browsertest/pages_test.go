@@ -37,6 +37,22 @@ type tour struct {
 	wrong  map[string][]string // what is wrong, and in which pictures
 }
 
+// newTour begins a tour, whose pictures go to a folder of that name, or to that
+// of all pictures.
+func newTour(b *tab, name string) *tour {
+	b.t.Helper()
+	return &tour{tab: b, folder: picturesFolder(b.t, name), wrong: map[string][]string{}}
+}
+
+// report says what was wrong.
+func (b *tour) report() {
+	b.t.Helper()
+	for wrong, where := range b.wrong {
+		b.t.Errorf("%s, in %s and %d more", wrong, where[0], len(where)-1)
+	}
+	b.t.Logf("%d pages, pictures in %s", b.pages, b.folder)
+}
+
 // look inspects the page at which the tab is, in each width, light and dark,
 // and takes its picture.
 func (b *tour) look(name string) {
@@ -122,7 +138,7 @@ func (c *complaints) check(t *testing.T) {
 func TestEveryPageIsWhole(t *testing.T) {
 	s := openSite(t, opening{})
 	c := openChromium(t, s)
-	b := &tour{tab: c.tab(t), folder: picturesFolder(t), wrong: map[string][]string{}}
+	b := newTour(c.tab(t), "")
 	heard := hear(b.tab)
 	visit := func(path, name string) { t.Helper(); b.open(s.shop(path)); b.look(name) }
 
@@ -181,10 +197,7 @@ func TestEveryPageIsWhole(t *testing.T) {
 	visit("/admin", "admin")
 	visit("/admin?subject=alice", "admin-alice")
 	heard.check(t)
-	for wrong, where := range b.wrong {
-		t.Errorf("%s, in %s and %d more", wrong, where[0], len(where)-1)
-	}
-	t.Logf("%d pages, pictures in %s", b.pages, b.folder)
+	b.report()
 }
 
 // transfer asks the wallet to send money.
@@ -196,12 +209,13 @@ func (b *tour) transfer(s *site, to, amount string) {
 	b.click("main form button")
 }
 
-func picturesFolder(t *testing.T) string {
+func picturesFolder(t *testing.T, below string) string {
 	t.Helper()
 	folder := os.Getenv("COATCHECK_SCREENSHOTS")
 	if folder == "" {
 		folder = "screenshots"
 	}
+	folder = filepath.Join(folder, below)
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		t.Fatal(err)
 	}
