@@ -12,6 +12,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 )
 
@@ -31,7 +32,7 @@ type streams struct {
 // command is one subcommand.
 type command struct {
 	name     string
-	synopsis string // the arguments
+	synopsis string // the arguments, a line for each way to call it
 	about    string // one line
 	more     string // what help adds
 	run      func(ctx context.Context, flags *flag.FlagSet, args []string, std streams) error
@@ -85,7 +86,8 @@ func (c command) call(ctx context.Context, args []string, std streams) int {
 		c.explain(std.out)
 		return exitDone
 	case errors.Is(err, errUsage):
-		fmt.Fprintf(std.err, "coatcheck %s: %s\n\nSee `coatcheck help %s`.\n", c.name, strings.TrimPrefix(err.Error(), errUsage.Error()+": "), c.name)
+		said := strings.TrimSpace(strings.TrimPrefix(err.Error(), errUsage.Error()+": "))
+		fmt.Fprintf(std.err, "coatcheck %s: %s\n\nSee `coatcheck help %s`.\n", c.name, said, c.name)
 		return exitUsage
 	}
 	fmt.Fprintf(std.err, "coatcheck %s: %v\n", c.name, err)
@@ -98,6 +100,10 @@ func (c command) flags() *flag.FlagSet {
 	return flags
 }
 
+// oneDash is a flag as package flag spells it in its errors. Here they have two
+// dashes everywhere.
+var oneDash = regexp.MustCompile(`(: | for )-(\w)`)
+
 // parse reads flags before, between and after the other arguments, which it
 // returns.
 func parse(flags *flag.FlagSet, args []string) (others []string, err error) {
@@ -105,7 +111,7 @@ func parse(flags *flag.FlagSet, args []string) (others []string, err error) {
 		if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 			return nil, err
 		} else if err != nil {
-			return nil, usagef("%v", err)
+			return nil, usagef("%s", oneDash.ReplaceAllString(err.Error(), "$1--$2"))
 		}
 		if flags.NArg() == 0 {
 			return others, nil

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/coatcheck/coatcheck/cmd/internal/app"
+	"github.com/coatcheck/coatcheck/cmd/internal/stores"
 )
 
 // run runs the program to its end.
@@ -24,9 +26,24 @@ func run(t *testing.T, stdin string, args ...string) (status int, out, errs stri
 	return status, stdout.String(), stderr.String()
 }
 
+// emptyStore is a file with no sessions, as a site left it.
+func emptyStore(t *testing.T) string {
+	t.Helper()
+	name := "sqlite:" + filepath.Join(t.TempDir(), "sessions.db")
+	made, err := stores.Open(context.Background(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := made.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
 func TestWhatTheProgramSays(t *testing.T) {
+	store := emptyStore(t)
 	for _, c := range []struct {
-		args   string
+		args   string // STORE is the empty store, NOTHING an empty argument
 		status int
 		out    string
 		err    string
@@ -34,8 +51,10 @@ func TestWhatTheProgramSays(t *testing.T) {
 		{"", 2, "", "Commands:"},
 		{"help", 0, "coatcheck demo", ""},
 		{"--help", 0, "Commands:", ""},
+		{"help help", 0, "Commands:", ""},
 		{"help demo", 0, "--addr HOST:PORT", ""},
 		{"help sessions", 0, "coatcheck sessions end --store STORE --all", ""},
+		{"help demo sessions", 2, "", "one command at a time"},
 		{"demo -h", 0, "Ctrl-C stops it.", ""},
 		{"help nothing", 2, "", `no command "nothing"`},
 		{"open", 2, "", `there is no command "open"`},
@@ -43,29 +62,41 @@ func TestWhatTheProgramSays(t *testing.T) {
 		{"--version", 0, "coatcheck ", ""},
 		{"version now", 2, "", "it takes no arguments"},
 		{"demo please", 2, "", "it takes flags only"},
-		{"demo --colour", 2, "", "not defined: -colour"},
+		{"demo --colour", 2, "", "not defined: --colour"},
+		{"demo --addr", 2, "", "needs an argument: --addr"},
+		{"demo --tls=maybe", 2, "", "for --tls"},
 		{"demo --addr nowhere", 2, "", "is not HOST:PORT"},
 		{"demo --addr localhost:http", 2, "", "the port is a number"},
 		{"demo --tls-cert x", 2, "", "both --tls-cert and --tls-key"},
 		{"demo --store cloud:", 2, "", "memory:"},
+		{"demo --store memory:x", 2, "", "nothing follows it"},
 		{"sessions", 2, "", "list, end or stats"},
 		{"sessions list", 2, "", "--store"},
-		{"sessions list --store cloud:", 2, "", "memory:"},
-		{"sessions list --store memory:x", 2, "", "nothing follows it"},
-		{"sessions list --store memory: --name a.b", 2, "", "Name"},
-		{"sessions list --store memory:", 0, "ID  SUBJECT  DEVICE  CREATED  LAST SEEN  DEADLINE", ""},
-		{"sessions --store memory: list --json", 0, "", ""},
-		{"sessions stats --store memory:", 0, "sessions   0", ""},
-		{"sessions end --store memory:", 2, "", "end takes one of these"},
-		{"sessions end --store memory: --all --subject alice", 2, "", "end takes one of these"},
-		{"sessions end --store memory: zzz", 2, "", "is not a session's id"},
-		{"sessions end --store memory: 00112233445566778899aabbccddeeff", 0, "0 ended", ""},
-		{"sessions end --store memory: --subject alice", 0, "0 ended", ""},
-		{"sessions end --store memory: --all --yes", 0, "0 ended", ""},
-		{"sessions end --store memory: --all", 1, "", "nothing was ended"},
-		{"sessions begin --store memory:", 2, "", "none of list, end and stats"},
+		{"sessions list --store cloud:", 2, "", "sqlite:FILE"},
+		{"sessions list --store memory:", 2, "", "no other program sees"},
+		{"sessions list --store STORE --name a.b", 2, "", "Name"},
+		{"sessions list --store STORE", 0, "ID  SUBJECT  DEVICE  CREATED  LAST SEEN  DEADLINE", ""},
+		{"sessions list --store STORE --subject NOTHING", 2, "", "--subject is empty"},
+		{"sessions list --store STORE --all", 2, "", "list takes no --all"},
+		{"sessions --store STORE list --json", 0, "", ""},
+		{"sessions stats --store STORE", 0, "sessions   0", ""},
+		{"sessions stats --store STORE --json", 2, "", "stats takes no --json"},
+		{"sessions end --store STORE", 2, "", "end takes one of these"},
+		{"sessions end --store STORE --all --subject alice", 2, "", "end takes one of these"},
+		{"sessions end --store STORE --subject NOTHING", 2, "", "--subject is empty"},
+		{"sessions end --store STORE --yes --subject alice", 2, "", "--yes goes with --all"},
+		{"sessions end --store STORE zzz", 2, "", "is not a session's id"},
+		{"sessions end --store STORE 00112233445566778899aabbccddeeff", 0, "0 ended", ""},
+		{"sessions end --store STORE --subject alice", 0, "0 ended", ""},
+		{"sessions end --store STORE --all --yes", 0, "0 ended", ""},
+		{"sessions end --store STORE --all", 1, "", "nothing was ended"},
+		{"sessions begin --store STORE", 2, "", "none of list, end and stats"},
 	} {
-		status, out, errs := run(t, "", strings.Fields(c.args)...)
+		args := strings.Fields(c.args)
+		for i, arg := range args {
+			args[i] = strings.NewReplacer("STORE", store, "NOTHING", "").Replace(arg)
+		}
+		status, out, errs := run(t, "", args...)
 		if status != c.status || !strings.Contains(out, c.out) || !strings.Contains(errs, c.err) {
 			t.Errorf("coatcheck %s: status %d\nout: %s\nerr: %s", c.args, status, out, errs)
 		}
@@ -76,10 +107,11 @@ func TestWhatTheProgramSays(t *testing.T) {
 }
 
 func TestEndingAllAsksFirst(t *testing.T) {
-	if status, out, _ := run(t, "yes\n", "sessions", "end", "--all", "--store", "memory:"); status != 0 || out != "0 ended\n" {
+	store := emptyStore(t)
+	if status, out, _ := run(t, "yes\n", "sessions", "end", "--all", "--store", store); status != 0 || out != "0 ended\n" {
 		t.Errorf("yes: status %d, %q", status, out)
 	}
-	if status, out, _ := run(t, "y\n", "sessions", "end", "--all", "--store", "memory:"); status != 1 || out != "" {
+	if status, out, _ := run(t, "y\n", "sessions", "end", "--all", "--store", store); status != 1 || out != "" {
 		t.Errorf("y: status %d, %q", status, out)
 	}
 }

@@ -6,11 +6,16 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"strings"
 )
 
 // help explains the program, or one command.
 func help(args []string, std streams) int {
-	if len(args) == 0 {
+	if len(args) > 1 {
+		fmt.Fprintf(std.err, "coatcheck help: one command at a time, not %q.\n", args)
+		return exitUsage
+	}
+	if len(args) == 0 || args[0] == "help" {
 		overview(std.out)
 		return exitDone
 	}
@@ -37,7 +42,10 @@ func overview(w io.Writer) {
 // explain prints all about a command. The flags are those that the command
 // declares when it is run with -h.
 func (c command) explain(w io.Writer) {
-	fmt.Fprintf(w, "coatcheck %s: %s\n\nUsage:\n\n  coatcheck %s %s\n", c.name, c.about, c.name, c.synopsis)
+	fmt.Fprintf(w, "coatcheck %s: %s\n\nUsage:\n\n", c.name, c.about)
+	for way := range strings.SplitSeq(c.synopsis, "\n") {
+		fmt.Fprintln(w, strings.TrimRight("  coatcheck "+c.name+" "+way, " "))
+	}
 	flags := c.flags()
 	if err := c.run(context.Background(), flags, []string{"-h"}, streams{out: io.Discard, err: io.Discard}); errors.Is(err, flag.ErrHelp) {
 		first := true

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -25,21 +26,20 @@ type sessionsFlags struct {
 
 func sessionsCommand() command {
 	return command{
-		name:     "sessions",
-		synopsis: "list|end|stats --store STORE [--name NAME] [--subject SUBJECT] [...]",
-		about:    "list and end the sessions in a store",
-		more: `coatcheck sessions list --store STORE [--subject SUBJECT] [--json]
-    one line a session: id, subject, device, created, last seen, deadline
-coatcheck sessions end --store STORE ID...
-coatcheck sessions end --store STORE --subject SUBJECT
-coatcheck sessions end --store STORE --all [--yes]
-    end these sessions, all of a person's, or everybody's
-coatcheck sessions stats --store STORE
-    count them
+		name: "sessions",
+		synopsis: `list --store STORE [--subject SUBJECT] [--json]
+end --store STORE ID...
+end --store STORE --subject SUBJECT
+end --store STORE --all [--yes]
+stats --store STORE [--subject SUBJECT]`,
+		about: "list and end the sessions in a store",
+		more: `list prints a line for each session: id, subject, device, created, last seen,
+deadline. end ends these sessions, all of a subject's, or everybody's. stats
+counts them. All work while the site runs.
 
 STORE is one of
 
-` + stores.Forms() + `
+` + stores.FormsToAttach() + `
 What it prints opens no session: an id is a name, not a key.`,
 		run: runSessions,
 	}
@@ -60,8 +60,11 @@ func runSessions(ctx context.Context, flags *flag.FlagSet, args []string, std st
 	if len(others) == 0 {
 		return usagef("say what to do: list, end or stats")
 	}
+	if err := f.fit(others[0], flags); err != nil {
+		return err
+	}
 	if f.store == "" {
-		return usagef("say where the sessions are, with --store and one of\n%s", stores.Forms())
+		return usagef("say where the sessions are, with --store and one of\n%s", stores.FormsToAttach())
 	}
 	kept, err := stores.Attach(ctx, f.store)
 	if errors.Is(err, stores.ErrForm) {
@@ -80,11 +83,36 @@ func runSessions(ctx context.Context, flags *flag.FlagSet, args []string, std st
 		return f.list(ctx, sessions, rest, std.out)
 	case "end":
 		return f.end(ctx, sessions, rest, std)
-	case "stats":
-		return f.stats(ctx, sessions, rest, std.out)
 	default:
+		return f.stats(ctx, sessions, rest, std.out)
+	}
+}
+
+// fit refuses a verb that there is not, and flags that the verb would ignore:
+// who gave them expects something else than what would be done.
+func (f sessionsFlags) fit(verb string, flags *flag.FlagSet) error {
+	takes := map[string]string{
+		"list":  "store name subject json",
+		"end":   "store name subject all yes",
+		"stats": "store name subject",
+	}
+	known, there := takes[verb]
+	if !there {
 		return usagef("%q is none of list, end and stats", verb)
 	}
+	var wrong error
+	flags.Visit(func(set *flag.Flag) {
+		switch {
+		case !slices.Contains(strings.Fields(known), set.Name):
+			wrong = usagef("%s takes no --%s", verb, set.Name)
+		case set.Name == "subject" && f.subject == "":
+			wrong = usagef("--subject is empty: name somebody, or leave it out")
+		}
+	})
+	if wrong == nil && f.yes && !f.all {
+		wrong = usagef("--yes goes with --all")
+	}
+	return wrong
 }
 
 // each calls f with every session that was asked for, until f fails.
@@ -184,6 +212,9 @@ func (f sessionsFlags) end(ctx context.Context, sessions *coatcheck.Manager, res
 func confirmed(std streams) bool {
 	fmt.Fprint(std.err, "This signs everybody out. Type yes to go on: ")
 	answer, err := bufio.NewReader(std.in).ReadString('\n')
+	if err != nil {
+		fmt.Fprintln(std.err) // nobody has pressed Enter
+	}
 	return (err == nil || errors.Is(err, io.EOF)) && strings.TrimSpace(answer) == "yes"
 }
 

@@ -1,8 +1,8 @@
 // Package stores opens the store that a user names on the command line.
 //
 // [Open] takes it for a site that serves from it, [Attach] for a tool that
-// looks at it beside such a site, and [Forms] lists what names there are. A
-// store is added by one line in the table of this package.
+// looks at it beside such a site; [Forms] and [FormsToAttach] list what names
+// there are. A store is added by one line in the table of this package.
 package stores
 
 import (
@@ -34,26 +34,34 @@ type form struct {
 	about   string
 	open    opener
 	attach  opener // nil: as open
+	alone   bool   // nobody but the process that opened it can look into it
 }
 
 // opener opens a store by its whole name, and by what follows the prefix.
 type opener func(ctx context.Context, name, rest string) (Opened, error)
 
 var forms = []form{
-	{"memory:", "memory:", "the memory of this process, gone when it ends", openMemory, nil},
-	{"sqlite:", "sqlite:FILE", "a file of this machine", openSQLite, attachSQLite},
-	{"redis://", "redis://HOST[:PORT][/DATABASE]", "Redis or Valkey", openRedis, nil},
-	{"rediss://", "rediss://HOST[:PORT][/DATABASE]", "the same over TLS", openRedis, nil},
-	{"redis-cluster://", "redis-cluster://HOST,HOST", "a Redis Cluster", openRedis, nil},
-	{"redis-sentinel://", "redis-sentinel://HOST,HOST/PRIMARY", "Redis under Sentinel", openRedis, nil},
-	{"postgres://", "postgres://USER@HOST/DATABASE", "PostgreSQL", openPostgres, attachPostgres},
+	{"memory:", "memory:", "the memory of this process, gone when it ends", openMemory, nil, true},
+	{"sqlite:", "sqlite:FILE", "a file of this machine", openSQLite, attachSQLite, false},
+	{"redis://", "redis://HOST[:PORT][/DATABASE]", "Redis or Valkey", openRedis, nil, false},
+	{"rediss://", "rediss://HOST[:PORT][/DATABASE]", "the same over TLS", openRedis, nil, false},
+	{"redis-cluster://", "redis-cluster://HOST,HOST", "a Redis Cluster", openRedis, nil, false},
+	{"redis-sentinel://", "redis-sentinel://HOST,HOST/PRIMARY", "Redis under Sentinel", openRedis, nil, false},
+	{"postgres://", "postgres://USER@HOST/DATABASE", "PostgreSQL", openPostgres, attachPostgres, false},
 }
 
 // Forms explains every form of a name, one a line.
-func Forms() string {
+func Forms() string { return explained(func(form) bool { return true }) }
+
+// FormsToAttach explains those that [Attach] takes.
+func FormsToAttach() string { return explained(func(f form) bool { return !f.alone }) }
+
+func explained(fits func(form) bool) string {
 	var lines strings.Builder
 	for _, f := range forms {
-		fmt.Fprintf(&lines, "  %-36s %s\n", f.written, f.about)
+		if fits(f) {
+			fmt.Fprintf(&lines, "  %-36s %s\n", f.written, f.about)
+		}
 	}
 	return lines.String()
 }
@@ -62,33 +70,41 @@ func Forms() string {
 // for a name of no known form, and lists the forms. No error repeats the name,
 // which may contain a password.
 func Open(ctx context.Context, name string) (Opened, error) {
-	return open(ctx, name, func(f form) opener { return f.open })
+	return open(ctx, name, Forms(), func(f form) opener { return f.open })
 }
 
 // Attach is Open for a tool: where one process alone may hold the store, it
-// speaks to that process, and it makes no store that is not there.
+// speaks to that process, and it makes no store that is not there. A memory of
+// its own would say that there are no sessions, so that is no store here.
 func Attach(ctx context.Context, name string) (Opened, error) {
-	return open(ctx, name, func(f form) opener {
-		if f.attach == nil {
+	return open(ctx, name, FormsToAttach(), func(f form) opener {
+		switch {
+		case f.alone:
+			return nil
+		case f.attach == nil:
 			return f.open
 		}
 		return f.attach
 	})
 }
 
-func open(ctx context.Context, name string, how func(form) opener) (Opened, error) {
+func open(ctx context.Context, name, known string, how func(form) opener) (Opened, error) {
 	for _, f := range forms {
 		rest, ours := strings.CutPrefix(name, f.prefix)
 		if !ours {
 			continue
 		}
-		opened, err := how(f)(ctx, name, rest)
+		way := how(f)
+		if way == nil {
+			return nil, fmt.Errorf("%w that can be looked into: what a site has in its memory, no other program sees; write one of these:\n%s", ErrForm, known)
+		}
+		opened, err := way(ctx, name, rest)
 		if err != nil {
 			return nil, fmt.Errorf("open the store %s…: %w", f.prefix, err)
 		}
 		return opened, nil
 	}
-	return nil, fmt.Errorf("%w; write one of these:\n%s", ErrForm, Forms())
+	return nil, fmt.Errorf("%w; write one of these:\n%s", ErrForm, known)
 }
 
 type memory struct{ *memstore.Store }

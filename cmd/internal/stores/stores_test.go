@@ -24,6 +24,16 @@ func TestAnUnknownFormListsTheKnownAndNoPassword(t *testing.T) {
 	}
 }
 
+func TestNobodyAttachesToAMemory(t *testing.T) {
+	_, err := stores.Attach(context.Background(), "memory:")
+	if !errors.Is(err, stores.ErrForm) || !strings.Contains(err.Error(), stores.FormsToAttach()) {
+		t.Errorf("%v", err)
+	}
+	if strings.Contains(stores.FormsToAttach(), "memory:") || !strings.Contains(stores.Forms(), "memory:") {
+		t.Error("the lists of forms are not as they should be")
+	}
+}
+
 func TestNoErrorRepeatsAPassword(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
