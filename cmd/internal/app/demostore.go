@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/coatcheck/coatcheck/cmd/internal/stores"
@@ -43,7 +44,15 @@ func openOwnFile(ctx context.Context) (stores.Opened, string, error) {
 	case err != nil:
 		return nil, "", fmt.Errorf("open the demo's own file: %w; with --store memory: it needs none", err)
 	}
-	return kept, "Sessions outlive this program, in " + file + "\n(the goods, the money and changed passwords do not).", nil
+	return kept, "Sessions outlive this program, in " + file + "\n(the goods, the money and changed passwords do not). To look at them meanwhile:\n\n    coatcheck sessions list --store " + shown("sqlite:"+file) + "\n", nil
+}
+
+// shown is an argument as it is written on a command line.
+func shown(argument string) string {
+	if strings.ContainsAny(argument, " '()&;") {
+		return `"` + argument + `"`
+	}
+	return argument
 }
 
 func inMemory(ctx context.Context, why string) (stores.Opened, string, error) {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -81,8 +82,12 @@ func TestTheDemoKeepsItsSessionsAcrossARestart(t *testing.T) {
 	if !signedIn(t, address, alice) {
 		t.Errorf("the restart has signed alice out:\n%s", out)
 	}
-	if !strings.Contains(out.String(), "demo.db") {
-		t.Errorf("it does not say where the sessions are:\n%s", out)
+	said := regexp.MustCompile(`coatcheck (sessions list --store sqlite:\S+demo\.db)`).FindStringSubmatch(out.String())
+	if said == nil {
+		t.Fatalf("it does not say where the sessions are:\n%s", out)
+	}
+	if status, listed, errs := run(t, "", strings.Fields(said[1])...); status != 0 || !strings.Contains(listed, " alice ") {
+		t.Errorf("what it says to run: status %d, %s%s", status, listed, errs)
 	}
 	if status := stop(); status != 0 {
 		t.Errorf("status %d:\n%s", status, out)
