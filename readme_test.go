@@ -61,7 +61,7 @@ func TestReadmeProgramRunsAsPrinted(t *testing.T) {
 	for end := time.Now().Add(30 * time.Second); first == "" && time.Now().Before(end); first = page() {
 		time.Sleep(50 * time.Millisecond)
 	}
-	if want := "Hello , this is visit 1.\n"; first != want {
+	if want := "Visit 1, signed in as \"\".\n"; first != want {
 		t.Fatalf("the first visit says %q, want %q", first, want)
 	}
 	res, err := client.Post("http://"+address+"/sign-in", "", nil)
@@ -71,7 +71,7 @@ func TestReadmeProgramRunsAsPrinted(t *testing.T) {
 	if err := res.Body.Close(); err != nil || res.StatusCode != http.StatusOK {
 		t.Fatalf("signing in: %v, %s", err, res.Status)
 	}
-	if got, want := page(), "Hello alice, this is visit 2.\n"; got != want {
+	if got, want := page(), "Visit 2, signed in as \"alice\".\n"; got != want {
 		t.Errorf("after the sign-in the page says %q, want %q", got, want)
 	}
 }
