@@ -14,20 +14,20 @@ type Kind string
 // one of a kind each second.
 const (
 	KindCreated           Kind = "created"            // an anonymous session was stored for the first time
-	KindSignedIn          Kind = "signed in"          //
+	KindSignedIn          Kind = "signed in"          // a sign-in made a session
 	KindReauthenticated   Kind = "re-authenticated"   // also after CredentialsChanged, with that reason
-	KindRotated           Kind = "rotated"            //
+	KindRotated           Kind = "rotated"            // a session got a new secret
 	KindEnded             Kind = "ended"              // Reason says why
 	KindForgedToken       Kind = "forged token"       // no session has this token: it was made up, or superseded long ago (logged)
 	KindRetiredToken      Kind = "retired token"      // reuse detected: its session was ended (logged)
-	KindStaleRequest      Kind = "stale request"      //
+	KindStaleRequest      Kind = "stale request"      // its token was superseded while it was under way
 	KindConflictRetried   Kind = "conflict retried"   // Detail says how often
 	KindWriteDropped      Kind = "write dropped"      // the session ended while a request was changing it
-	KindCrossSite         Kind = "cross-site refused" // (logged)
-	KindInsecureTransport Kind = "insecure transport" // (logged)
+	KindCrossSite         Kind = "cross-site refused" // another site caused the request (logged)
+	KindInsecureTransport Kind = "insecure transport" // no session can start on such a connection (logged)
 	KindDuplicateCookie   Kind = "duplicate cookie"   // or too many of them (logged)
 	KindUndecodable       Kind = "undecodable value"  // Detail names the key (logged)
-	KindStoreError        Kind = "store error"        // (logged)
+	KindStoreError        Kind = "store error"        // the store failed, as Detail says (logged)
 	KindClockSkew         Kind = "clock skew"         // a last-seen time lies ahead of this server's clock (logged)
 	KindBound             Kind = "bound"              // a browser bound the session to its device
 	KindBoundRefused      Kind = "bound refused"      // a request or proof of a bound session was not its device's (logged)
@@ -38,7 +38,7 @@ type Reason string
 
 // The reasons in events and in EndedError.
 const (
-	ReasonSignOut     Reason = "sign-out"
+	ReasonSignOut     Reason = "sign-out"            // by End
 	ReasonReplaced    Reason = "replaced"            // superseded by a sign-in or a re-authentication
 	ReasonIdle        Reason = "idle"                // not used for Idle
 	ReasonAbsolute    Reason = "absolute"            // older than Absolute
@@ -48,7 +48,7 @@ const (
 	ReasonMalformed   Reason = "malformed"           // not written as tokens are
 	ReasonUnknown     Reason = "unknown session"     // the token's session is not there: forged, or ended long ago
 	ReasonWrongSecret Reason = "wrong secret"        // the session is there, and never had this secret
-	ReasonCredentials Reason = "credentials changed" //
+	ReasonCredentials Reason = "credentials changed" // CredentialsChanged drew a new secret
 	ReasonNotBound    Reason = "not bound"           // dbsc.Require, and the browser did not bind it in time
 )
 

@@ -20,10 +20,10 @@ import (
 // Data operations (Key.Set and its kin) are gathered and stored in one
 // operation when the response starts. Methods that take a context act at once:
 // what they do has happened when they return.
-//
-// One object is also the request's context and its response writer (see
-// requestContext and responder), so that a request costs few allocations.
 type Session struct {
+	// This object is also the request's context and its response writer (see
+	// requestContext and responder), so that a request costs few allocations.
+
 	manager   *Manager
 	request   *http.Request       // as handlers see it
 	writer    http.ResponseWriter // nil if opened by Open
