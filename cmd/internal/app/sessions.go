@@ -50,7 +50,7 @@ func runSessions(ctx context.Context, flags *flag.FlagSet, args []string, std st
 	flags.StringVar(&f.store, "store", "", "the sessions are in `STORE`")
 	flags.StringVar(&f.name, "name", "", "the `NAME` in the site's coatcheck.Config, if it has one")
 	flags.StringVar(&f.subject, "subject", "", "only the sessions of `SUBJECT`")
-	flags.BoolVar(&f.all, "all", false, "end: everybody's sessions")
+	flags.BoolVar(&f.all, "all", false, "end: everybody's sessions, of every site in the store")
 	flags.BoolVar(&f.yes, "yes", false, "end --all: do not ask")
 	flags.BoolVar(&f.json, "json", false, "list: one JSON object a line")
 	others, err := parse(flags, args)
