@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,6 +38,9 @@ func (s *Site) signInPage(r *http.Request, session *coatcheck.Session) signInPag
 		p.Cancel, p.Why = "/wallet", "Money is about to move, and your password was last asked for more than two minutes ago. Your transfer is kept as you wrote it."
 	case strings.HasPrefix(p.Next, "/sessions"), strings.HasPrefix(p.Next, "/admin"):
 		p.Cancel, p.Why = p.Next, "Before sessions are ended, the house wants to be sure that it is you: your password was last asked for more than ten minutes ago. Then choose again what to end."
+	}
+	if session.SignedIn() { // nobody else's password will do
+		p.Guests = slices.DeleteFunc(p.Guests, func(g house.Guest) bool { return g.Name != session.Subject() })
 	}
 	for _, guest := range p.Guests {
 		if guest.Name == r.URL.Query().Get("as") {

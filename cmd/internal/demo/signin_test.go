@@ -37,6 +37,18 @@ func TestAMembersPageLeadsThroughSignInAndBack(t *testing.T) {
 		want(t, http.StatusOK, "Your wallet", "£500.00")
 }
 
+func TestWhoeverIsAskedAgainIsOfferedTheirOwnPasswordAlone(t *testing.T) {
+	b := openSite(t).browser()
+	b.signIn("alice")
+	for _, as := range []string{"", "?as=alice", "?as=bob"} {
+		p := b.get("/sign-in" + as)
+		p.want(t, http.StatusOK, "Is it still you?", passwordOf("alice"))
+		if p.has(passwordOf("bob")) {
+			t.Errorf("%q: alice is offered bob's password", as)
+		}
+	}
+}
+
 func TestAWrongPasswordSaysNeitherNameNorPassword(t *testing.T) {
 	b := openSite(t).browser()
 	for _, account := range []string{"alice", "nobody", ""} {
