@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/coatcheck/coatcheck/store/memstore"
 )
 
 func TestTheLastExchangeIsDrawn(t *testing.T) {
@@ -30,6 +32,23 @@ func TestLookingDoesNotReplaceWhatIsLookedAt(t *testing.T) {
 			t.Fatalf("the page shows itself:\n%s", p.main())
 		}
 	}
+}
+
+func TestACookieFromBeforeIsNotDenied(t *testing.T) {
+	kept := memstore.New(nil)
+	b := openSiteOver(t, kept).browser()
+	b.signIn("alice")
+	again := openSiteOver(t, kept).browser() // the program was started anew
+	again.client.Jar = b.client.Jar
+	p := again.get("/what-happened")
+	p.want(t, http.StatusOK, "brought its cookie", "nothing is left")
+	if p.has("It brought no session cookie") {
+		t.Error("the page denies the cookie that came")
+	}
+	again = openSite(t).browser() // which does not know it
+	again.client.Jar = b.client.Jar
+	again.get("/what-happened").want(t, http.StatusOK, "brought a cookie that opens no session")
+	again.get("/").want(t, http.StatusOK, "which opens no session")
 }
 
 func TestAnEarlierExchangeIsChosen(t *testing.T) {
