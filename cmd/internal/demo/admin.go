@@ -82,10 +82,7 @@ func (s *Site) adminEnd(w http.ResponseWriter, r *http.Request, session *coatche
 	if err := form(r); err != nil {
 		return err
 	}
-	back := "/admin"
-	if subject := r.PostForm.Get("subject"); subject != "" {
-		back += "?subject=" + url.QueryEscape(subject)
-	}
+	back := adminOf(r.PostForm.Get("subject"))
 	if !session.Fresh(freshForSessions) {
 		return proveAgain(w, r, url.QueryEscape(back))
 	}
@@ -103,16 +100,24 @@ func (s *Site) adminEnd(w http.ResponseWriter, r *http.Request, session *coatche
 	return seeOther(w, r, back)
 }
 
+// adminOf is the page with the sessions of one subject, or of all.
+func adminOf(subject string) string {
+	if subject == "" {
+		return "/admin"
+	}
+	return "/admin?subject=" + url.QueryEscape(subject)
+}
+
 func (s *Site) adminEndSubject(w http.ResponseWriter, r *http.Request, session *coatcheck.Session) error {
 	if err := form(r); err != nil {
 		return err
 	}
-	if !session.Fresh(freshForSessions) {
-		return proveAgain(w, r, "/admin")
-	}
 	subject := r.PostForm.Get("subject")
 	if subject == "" {
 		return errBadForm
+	}
+	if !session.Fresh(freshForSessions) {
+		return proveAgain(w, r, url.QueryEscape(adminOf(subject)))
 	}
 	if subject == session.Subject() { // this session is one of them: keep it, and end the rest
 		return s.endOtherSessions(w, r, session)

@@ -33,7 +33,7 @@ func TestTheAdministratorSeesAndEndsAnyone(t *testing.T) {
 	if p.field(t, "id") != sessionOf(t, bob.get("/kept")) {
 		t.Error("the search for bob shows another session")
 	}
-	admin.post("/admin/end", url.Values{"id": {p.field(t, "id")}, "subject": {"bob"}}).want(t, http.StatusOK, "One session ended.", "bob has no session.")
+	admin.post("/admin/end", url.Values{"id": {p.field(t, "id")}, "subject": {"bob"}}).want(t, http.StatusOK, "One session ended.", "“bob” has no session.")
 	bob.get("/wallet").want(t, http.StatusOK, "Sign in")
 	admin.post("/admin/end-subject", url.Values{"subject": {"alice"}}).want(t, http.StatusOK, "One session of alice ended.", "ended by another")
 	alice.get("/wallet").want(t, http.StatusOK, "Sign in")
@@ -46,7 +46,11 @@ func TestTheAdministratorProvesHimselfAfterTenMinutes(t *testing.T) {
 	admin.signIn("admin")
 	bob.signIn("bob")
 	site.clock.advance(11 * time.Minute)
-	admin.post("/admin/end-subject", url.Values{"subject": {"bob"}}).want(t, http.StatusOK, "Is it still you?")
+	p := admin.post("/admin/end-subject", url.Values{"subject": {"bob"}})
+	p.want(t, http.StatusOK, "Is it still you?")
+	if back := p.field(t, "next"); back != "/admin?subject=bob" {
+		t.Errorf("from there it goes back to %s", back)
+	}
 	admin.post("/admin/end", url.Values{"id": {sessionOf(t, bob.get("/kept"))}, "subject": {"bob"}}).want(t, http.StatusOK, "Is it still you?")
 	bob.get("/wallet").want(t, http.StatusOK, "Your wallet")
 }
