@@ -53,7 +53,8 @@ func loadPages(s *Site) (map[string]*template.Template, error) {
 	frame = template.New("").Funcs(template.FuncMap{
 		"asset":        s.assets.url,
 		"ago":          func(t time.Time) string { return ago(s.now().Sub(t)) },
-		"clock":        func(t time.Time) string { return t.Local().Format("15:04") },
+		"at":           func(t time.Time) string { return at(t.Local(), s.now().Local(), "15:04") },
+		"atSeconds":    func(t time.Time) string { return at(t.Local(), s.now().Local(), "15:04:05") },
 		"clockSeconds": func(t time.Time) string { return t.Local().Format("15:04:05") },
 		"moment":       func(t time.Time) string { return moment(t.Local(), s.now().Local()) },
 		"stamp":        func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
@@ -181,6 +182,15 @@ func ago(past time.Duration) string {
 		return fmt.Sprintf("%d hours ago", int(past.Hours()))
 	}
 	return fmt.Sprintf("%d days ago", int(past.Hours()/24))
+}
+
+// at says when something is or was, with the date where the time of day alone
+// would be taken for another.
+func at(t, now time.Time, clock string) string {
+	if t.Sub(now).Abs() < 20*time.Hour {
+		return "at " + t.Format(clock)
+	}
+	return "on " + t.Format("2 January") + " at " + t.Format(clock)
 }
 
 // moment is a time of day, with the date if that is not today's.

@@ -37,6 +37,14 @@ func TestAMembersPageLeadsThroughSignInAndBack(t *testing.T) {
 		want(t, http.StatusOK, "Your wallet", "£500.00")
 }
 
+func TestALimitDaysAwayHasItsDate(t *testing.T) {
+	b := openSite(t).browser() // it is the second of March
+	b.post("/sign-in", url.Values{"account": {"alice"}, "password": {passwordOf("alice")}, "remember": {"1"}})
+	for _, path := range []string{"/", "/what-happened"} {
+		b.get(path).want(t, http.StatusOK, "on 16 March at ", "on 1 April at ")
+	}
+}
+
 func TestWhoeverIsAskedAgainIsOfferedTheirOwnPasswordAlone(t *testing.T) {
 	b := openSite(t).browser()
 	b.signIn("alice")

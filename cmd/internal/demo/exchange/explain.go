@@ -46,13 +46,13 @@ func (c Cookie) Reasons() []Reason {
 		reasons = append(reasons, Reason{"no Domain", "Theft by a neighbour", "Sent to this host alone, to no subdomain that somebody else may run."})
 	}
 	if !lasting {
-		reasons = append(reasons, Reason{"no Max-Age, no Expires", "Theft from the device", "The browser forgets it when it is closed. The server's own limits count all the same."})
+		reasons = append(reasons, Reason{"no Max-Age, no Expires", "Theft from the device", "The browser forgets it when it is closed. The server’s own limits count all the same."})
 	}
 	return reasons
 }
 
 var whyAttribute = map[string][2]string{
-	"path=/":          {"Look-alikes", "Valid for the whole site, so that no second cookie of this name can hide under a longer path. The name's prefix demands it."},
+	"path=/":          {"Look-alikes", "Valid for the whole site, so that no second cookie of this name can hide under a longer path. The name’s prefix demands it."},
 	"httponly":        {"Theft by script", "Script cannot read it. An injected script may act while the page is open, but it cannot carry the session away."},
 	"secure":          {"Theft from the network", "Never sent over plain http, so nobody between browser and server reads it."},
 	"samesite=lax":    {"Forged requests", "Stays behind when another site posts a form here, frames a page or loads an image. A plain link still arrives signed in."},

@@ -108,7 +108,7 @@
 
   function countDown(element) {
     const left = Math.max(0, Math.round((Date.parse(element.dataset.until) - Date.now()) / 1000));
-    const words = left > 5400 ? Math.round(left / 3600) + " hours" : left > 90 ? Math.round(left / 60) + " minutes" : left + " seconds";
+    const words = left > 172800 ? Math.round(left / 86400) + " days" : left > 5400 ? Math.round(left / 3600) + " hours" : left > 90 ? Math.round(left / 60) + " minutes" : left + " seconds";
     element.textContent = "(in " + words + ") ";
   }
 
