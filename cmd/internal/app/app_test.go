@@ -68,6 +68,8 @@ func TestWhatTheProgramSays(t *testing.T) {
 		{"demo --addr nowhere", 2, "", "is not HOST:PORT"},
 		{"demo --addr localhost:http", 2, "", "the port is a number"},
 		{"demo --tls-cert x", 2, "", "both --tls-cert and --tls-key"},
+		{"demo --tls --tls-cert x --tls-key y", 2, "", "not both"},
+		{"demo --tls-cert none --tls-key none", 1, "", "read the certificate"},
 		{"demo --store cloud:", 2, "", "memory:"},
 		{"demo --store memory:x", 2, "", "nothing follows it"},
 		{"sessions", 2, "", "list, end or stats"},
@@ -184,7 +186,7 @@ func TestTheDemoOpensAndCloses(t *testing.T) {
 }
 
 func TestTheDemoServesTLS(t *testing.T) {
-	address, stop, _ := start(t, "--addr", "localhost:0", "--tls")
+	address, stop, out := start(t, "--addr", "localhost:0", "--tls")
 	if !strings.HasPrefix(address, "https://localhost:") {
 		t.Fatalf("it is open at %s", address)
 	}
@@ -200,6 +202,9 @@ func TestTheDemoServesTLS(t *testing.T) {
 	client.CloseIdleConnections()
 	if status := stop(); status != 0 {
 		t.Errorf("status %d", status)
+	}
+	if !strings.Contains(out.String(), "browsers warn") {
+		t.Errorf("it does not say that browsers warn:\n%s", out)
 	}
 }
 

@@ -62,12 +62,18 @@ func runDemo(ctx context.Context, flags *flag.FlagSet, args []string, std stream
 		return usagef("it takes flags only, not %q", others[0])
 	case (f.cert == "") != (f.key == ""):
 		return usagef("give both --tls-cert and --tls-key, or neither")
+	case f.selfSigned && f.cert != "":
+		return usagef("give --tls, which makes a certificate, or --tls-cert and --tls-key of one that there is, not both")
 	}
 	flags.Visit(func(set *flag.Flag) { f.addressChosen = f.addressChosen || set.Name == "addr" })
 	return f.serve(ctx, std)
 }
 
 func (f demoFlags) serve(ctx context.Context, std streams) (err error) {
+	secure, err := f.tls()
+	if err != nil {
+		return err
+	}
 	kept, where, err := openFor(ctx, f.store)
 	if errors.Is(err, stores.ErrForm) {
 		return usagef("%v", err)
@@ -76,10 +82,6 @@ func (f demoFlags) serve(ctx context.Context, std streams) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, kept.Close()) }()
-	secure, err := f.tls()
-	if err != nil {
-		return err
-	}
 	listener, err := f.listen(ctx)
 	if err != nil {
 		return err
@@ -102,8 +104,12 @@ func (f demoFlags) serve(ctx context.Context, std streams) (err error) {
 	server.RegisterOnShutdown(site.Close)
 	address := addressOf(f.addr, listener, secure != nil)
 	greet(std.out, address, where)
-	if f.deviceBound && f.selfSigned {
+	switch {
+	case f.cert != "":
+	case f.deviceBound:
 		tellHowToBind(std.out, address, secure.Certificates[0])
+	case f.selfSigned:
+		fmt.Fprint(std.out, "\nNobody has signed its certificate, so browsers warn. Go on all the same.\n")
 	}
 	return serveUntil(ctx, server, listener, std.out)
 }
