@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,9 +39,11 @@ type walletPage struct {
 	Proven    time.Time
 }
 
-func transferFields() []field {
+// transferFields is the form of a transfer by that account.
+func transferFields(from string) []field {
+	others := slices.DeleteFunc(guestNames(), func(name string) bool { return name == from })
 	return []field{
-		{Name: "to", Label: "To", Hint: "Another account of the house, such as " + strings.Join(guestNames(), ", ") + ".", Type: "text", Autocomplete: "off", Most: 64},
+		{Name: "to", Label: "To", Hint: "Another account of the house: " + strings.Join(others, " or ") + ".", Type: "text", Autocomplete: "off", Most: 64},
 		{Name: "amount", Label: "Amount in pounds", Type: "text", Autocomplete: "transaction-amount", Most: 12},
 		{Name: "note", Label: "Note", Type: "text", Autocomplete: "off", Most: 80, Optional: true},
 	}
@@ -55,7 +58,7 @@ func (s *Site) showWallet(w http.ResponseWriter, r *http.Request, session *coatc
 }
 
 func (s *Site) wallet(w http.ResponseWriter, r *http.Request, session *coatcheck.Session) error {
-	return s.showWallet(w, r, session, http.StatusOK, transferFields())
+	return s.showWallet(w, r, session, http.StatusOK, transferFields(session.Subject()))
 }
 
 // draftTransfer keeps a transfer in the session until it is confirmed, so that
@@ -64,7 +67,7 @@ func (s *Site) draftTransfer(w http.ResponseWriter, r *http.Request, session *co
 	if err := form(r); err != nil {
 		return err
 	}
-	fields := transferFields()
+	fields := transferFields(session.Subject())
 	for i := range fields {
 		fields[i].Value = r.PostForm.Get(fields[i].Name)
 		fields[i].check()
