@@ -18,6 +18,9 @@ type keptValue struct{ Key, Name, Value, Purpose string }
 func keptIn(session *coatcheck.Session) []keptValue {
 	var values []keptValue
 	for _, key := range session.Keys() {
+		if key == flash.Name() { // this page shows it, and with that it is gone
+			continue
+		}
 		v := keptValue{Key: key, Name: key, Purpose: "Until the session ends."}
 		switch key {
 		case cart.Name():
@@ -42,8 +45,6 @@ func keptIn(session *coatcheck.Session) []keptValue {
 			t, _ := waiting.Get(session)
 			v.Name, v.Purpose = "A transfer to confirm", "Until you send it. Its number is good for one sending."
 			v.Value = fmt.Sprintf("%s to %s", t.Amount, t.To)
-		case flash.Name():
-			v.Name, v.Purpose = "A sentence for the next page", "Gone when it has been shown."
 		}
 		values = append(values, v)
 	}
@@ -109,7 +110,7 @@ func (s *Site) changePassword(w http.ResponseWriter, r *http.Request, session *c
 	if err := session.CredentialsChanged(r.Context()); err != nil {
 		return err
 	}
-	if err := flash.Set(session, "Your password is changed. Your other sessions have ended, and this one has a new ticket."); err != nil {
+	if err := flash.Set(session, "Your password is changed. Your other sessions have ended, and this one has a new secret."); err != nil {
 		return err
 	}
 	return seeOther(w, r, "/account")

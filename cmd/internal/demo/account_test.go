@@ -15,7 +15,7 @@ func TestAPasswordChangeEndsTheOtherSessions(t *testing.T) {
 	elsewhere.signIn("alice")
 	old := here.cookies()["__Host-id"]
 	change := url.Values{"current": {passwordOf("alice")}, "new": {"a coat of one colour"}}
-	here.post("/account/password", change).want(t, http.StatusOK, "Your password is changed.", "Alice Overton")
+	here.post("/account/password", change).want(t, http.StatusOK, "Your password is changed.", "this one has a new secret", "There is nothing in your session.", "Alice Overton")
 	if here.cookies()["__Host-id"] == old {
 		t.Error("the cookie is the old one")
 	}
