@@ -240,7 +240,11 @@ func (f sessionsFlags) stats(ctx context.Context, sessions *coatcheck.Manager, r
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "sessions   %d\nsigned in  %d, of %d subjects\nanonymous  %d\n", signedIn+anonymous, signedIn, len(subjects), anonymous)
+	noun := "subjects"
+	if len(subjects) == 1 {
+		noun = "subject"
+	}
+	fmt.Fprintf(out, "sessions   %d\nsigned in  %d, of %d %s\nanonymous  %d\n", signedIn+anonymous, signedIn, len(subjects), noun, anonymous)
 	if !oldest.IsZero() {
 		fmt.Fprintf(out, "oldest     %s\n", at(oldest))
 	}

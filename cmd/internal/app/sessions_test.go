@@ -40,7 +40,7 @@ func TestAnOperatorListsAndEndsTheSessionsOfARunningSite(t *testing.T) {
 	if lines := strings.Split(strings.TrimSpace(table), "\n"); len(lines) != 2 || !strings.HasPrefix(lines[1], info.ID.String()+"  alice ") {
 		t.Errorf("the table is\n%s", table)
 	}
-	if _, stats, _ := run(t, "", "sessions", "stats", "--store", file); !strings.Contains(stats, "signed in  1, of 1 subjects") {
+	if _, stats, _ := run(t, "", "sessions", "stats", "--store", file); !strings.Contains(stats, "signed in  1, of 1 subject\n") {
 		t.Errorf("the counts are\n%s", stats)
 	}
 	at, err := url.Parse(address)
