@@ -48,7 +48,7 @@
 // Found by assertion and used where they are: [Watcher] (tells that a record
 // changed by another hand), [Settler] (waits until no copy is out of date),
 // [InProcess] (keeps records in this process alone, so that they need no
-// sealing).
+// sealing), [ExactMarks] (adds nothing to marks).
 //
 // All methods are safe for use by several goroutines at once. Every method
 // that takes a context returns soon after the context ends, with an error that
@@ -152,7 +152,8 @@ type Terms struct {
 	// than Began refuses it with ErrSubjectEnded: the mark of its subject, or
 	// for any record the mark of all. A store that several machines share adds
 	// ClockTolerance to the mark, because their clocks may differ; one that a
-	// single process holds does not. The zero time is refused by no mark.
+	// single process holds does not. The zero time is refused by no mark. See
+	// [ExactMarks].
 	Began time.Time
 	// Replaces is not counted against Max, nor ended for it.
 	Replaces ID
@@ -247,4 +248,14 @@ type InProcess interface {
 	Store
 	// InProcess does nothing: having it is the statement.
 	InProcess()
+}
+
+// ExactMarks is a store that can say that it compares marks as they are,
+// because one clock decides. A manager takes any other to add ClockTolerance:
+// then a request that ends a user's sessions, and signs that user in, counts as
+// so much later.
+type ExactMarks interface {
+	// ExactMarks reports whether nothing is added to marks: one refuses what
+	// began a microsecond before it, and not what began at its time.
+	ExactMarks() bool
 }

@@ -47,8 +47,9 @@ import (
 )
 
 var (
-	_ store.InProcess = (*Store)(nil)
-	_ store.Watcher   = (*Store)(nil)
+	_ store.InProcess  = (*Store)(nil)
+	_ store.Watcher    = (*Store)(nil)
+	_ store.ExactMarks = (*Store)(nil)
 )
 
 // Options are the choices of a store. The zero value is the default.
@@ -102,6 +103,9 @@ func (s *Store) LogValue() slog.Value { return slog.StringValue("memstore") }
 
 // InProcess states that records never leave the memory of this process.
 func (s *Store) InProcess() {}
+
+// ExactMarks implements [store.ExactMarks]: one process has one clock.
+func (s *Store) ExactMarks() bool { return true }
 
 // ended returns the context's error, if it has ended. Nothing here takes long,
 // so once is enough for most.

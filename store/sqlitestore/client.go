@@ -23,8 +23,9 @@ var ErrNotHeld = errors.New("sqlitestore: no process holds the file")
 var errNoAnswer = errors.New("has not answered, it may still happen")
 
 // Client is a store that another process holds, or another part of this one.
-// Made by Dial. It implements [store.Store], with the promises of the store
-// that answers, and is meant for tools: every call is a round trip.
+// Made by Dial. It implements [store.Store] and [store.ExactMarks], with the
+// promises of the store that answers, and is meant for tools: every call is a
+// round trip.
 type Client struct {
 	path string
 
@@ -298,4 +299,10 @@ func Attach(ctx context.Context, path string, opts *Options) (Attached, error) {
 	}
 }
 
-var _ store.Store = (*Client)(nil)
+// ExactMarks implements [store.ExactMarks], as the store that answers does.
+func (c *Client) ExactMarks() bool { return true }
+
+var (
+	_ store.Store      = (*Client)(nil)
+	_ store.ExactMarks = (*Client)(nil)
+)

@@ -52,7 +52,9 @@
 //
 // # Time
 //
-// The store acts on the times it is given. Open alone looks at the clock of
-// the machine: it refuses a file whose newest session was created more than a
-// day in the future, because with such a clock no session would ever end.
+// The store acts on the times it is given, and adds nothing to marks (see
+// [store.ExactMarks]): all who use the file are on one machine and go by its
+// clock. Open alone looks at that clock: it refuses a file whose newest session
+// was created more than a day in the future, because with such a clock no
+// session would ever end.
 package sqlitestore

@@ -40,6 +40,17 @@ func TestKeepsTheContractThroughTheSocket(t *testing.T) {
 	})
 }
 
+// The kit holds a store to this only if it says so.
+func TestBothHandlesSayThatMarksAreExact(t *testing.T) {
+	t.Parallel()
+	path := newFile(t)
+	for _, s := range []store.ExactMarks{open(t, path, nil), dial(t, path)} {
+		if !s.ExactMarks() {
+			t.Errorf("%T says that marks are not exact", s)
+		}
+	}
+}
+
 func dial(t *testing.T, path string) *sqlitestore.Client {
 	t.Helper()
 	c, err := sqlitestore.Dial(t.Context(), path)

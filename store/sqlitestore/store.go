@@ -59,7 +59,7 @@ func (o *Options) withDefaults() Options {
 }
 
 // Store keeps sessions in a file that this process holds. Made by Open. It
-// implements [store.Store] and [store.Watcher].
+// implements [store.Store], [store.Watcher] and [store.ExactMarks].
 type Store struct {
 	path     string
 	lock     *lockFile
@@ -270,6 +270,10 @@ func (s *Store) DeleteAll(ctx context.Context, now time.Time) (n int, err error)
 	}
 	return done, nil
 }
+
+// ExactMarks implements [store.ExactMarks]: all who use the file are on this
+// machine, and go by its clock.
+func (s *Store) ExactMarks() bool { return true }
 
 // maxSweep bounds the records of one Sweep, because other writes wait for it.
 const maxSweep = 1000

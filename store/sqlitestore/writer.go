@@ -295,4 +295,7 @@ func (s *Store) committed(t *transaction) {
 	}
 }
 
-var _ store.Watcher = (*Store)(nil)
+var (
+	_ store.Watcher    = (*Store)(nil)
+	_ store.ExactMarks = (*Store)(nil)
+)

@@ -7,7 +7,7 @@ import "github.com/coatcheck/coatcheck/store"
 func Opaque(inner store.Store) store.Store {
 	watcher, _ := inner.(store.Watcher)
 	settler, _ := inner.(store.Settler)
-	return equip(inner, watcher, settler, false)
+	return equip(plain{inner, exactMarks(inner)}, watcher, settler, false)
 }
 
 // withAbilities returns outer with the optional abilities of inner.
@@ -15,21 +15,32 @@ func withAbilities(outer, inner store.Store) store.Store {
 	watcher, _ := inner.(store.Watcher)
 	settler, _ := inner.(store.Settler)
 	_, inside := inner.(store.InProcess)
-	return equip(outer, watcher, settler, inside)
+	return equip(plain{outer, exactMarks(inner)}, watcher, settler, inside)
 }
 
-// plain has the methods of a store and no ability besides.
-type plain struct{ store.Store }
+// plain has the methods of a store and no ability besides, but that it repeats
+// what the store says of its marks.
+type plain struct {
+	store.Store
+	exactMarks bool
+}
+
+// ExactMarks implements [store.ExactMarks].
+func (p plain) ExactMarks() bool { return p.exactMarks }
+
+func exactMarks(s store.Store) bool {
+	says, ok := s.(store.ExactMarks)
+	return ok && says.ExactMarks()
+}
 
 // inProcess makes the statement of store.InProcess.
 type inProcess struct{}
 
 func (inProcess) InProcess() {}
 
-// equip returns s with exactly the abilities given. Abilities are found by
+// equip returns p with exactly the abilities given. Abilities are found by
 // assertion, so each combination is a type of its own.
-func equip(s store.Store, w store.Watcher, st store.Settler, inside bool) store.Store {
-	p := plain{s}
+func equip(p plain, w store.Watcher, st store.Settler, inside bool) store.Store {
 	switch [3]bool{w != nil, st != nil, inside} {
 	case [3]bool{true, false, false}:
 		return struct {

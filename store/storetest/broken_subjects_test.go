@@ -97,6 +97,9 @@ var brokenSubjects = map[string]func() (a, b store.Store){
 	"mark-tolerance": beforeCreate(func(_ *store.Record, terms *store.Terms, _ *time.Time) {
 		terms.Began = terms.Began.Add(-10 * time.Second)
 	}),
+	"mark-exact": beforeCreate(func(_ *store.Record, terms *store.Terms, _ *time.Time) {
+		terms.Began = terms.Began.Add(-store.ClockTolerance)
+	}),
 	"mark-zero-began": beforeCreate(func(_ *store.Record, terms *store.Terms, _ *time.Time) {
 		terms.Began = terms.Began.Add(time.Nanosecond)
 	}),

@@ -145,6 +145,9 @@ func abilities(s store.Store) (names []string) {
 	if _, ok := s.(store.InProcess); ok {
 		names = append(names, "InProcess")
 	}
+	if exact, ok := s.(store.ExactMarks); ok && exact.ExactMarks() {
+		names = append(names, "ExactMarks")
+	}
 	return names
 }
 
@@ -179,6 +182,10 @@ func TestWrappersForwardTheAbilitiesThatAStoreHas(t *testing.T) {
 			store.InProcess
 			settler
 		}{mem, settler{}},
+		struct {
+			store.Store
+			store.ExactMarks
+		}{bare, mem},
 	} {
 		wrapped, _ := storetest.Faulty(inner)
 		want := abilities(inner)

@@ -124,7 +124,7 @@ func TestEverySentenceIsOfTheContractWordForWord(t *testing.T) {
 }
 
 // methodSentences returns the sentences of the comments on methods of Store,
-// Watcher and Settler.
+// Watcher, Settler and ExactMarks.
 func methodSentences(t *testing.T) (sentences []string) {
 	file, err := parser.ParseFile(token.NewFileSet(), "../store.go", nil, parser.ParseComments)
 	if err != nil {
@@ -132,7 +132,7 @@ func methodSentences(t *testing.T) (sentences []string) {
 	}
 	ast.Inspect(file, func(node ast.Node) bool {
 		spec, ok := node.(*ast.TypeSpec)
-		if !ok || !slices.Contains([]string{"Store", "Watcher", "Settler"}, spec.Name.Name) {
+		if !ok || !slices.Contains([]string{"Store", "Watcher", "Settler", "ExactMarks"}, spec.Name.Name) {
 			return true
 		}
 		for _, method := range spec.Type.(*ast.InterfaceType).Methods.List {
@@ -174,7 +174,8 @@ func TestEverySentenceOfAMethodHasACase(t *testing.T) {
 	}
 }
 
-// rigged is a store of which single methods are replaced.
+// rigged is a store of which single methods are replaced. It says that its
+// marks are exact, as those of the store within are.
 type rigged struct {
 	store.Store
 	load          func(ctx context.Context, id store.ID, rec *store.Record, read store.Freshness) error
@@ -188,6 +189,8 @@ type rigged struct {
 	all           func(ctx context.Context) iter.Seq2[store.Record, error]
 	sweep         func(ctx context.Context, now time.Time, limit int) (int, bool, error)
 }
+
+func (r *rigged) ExactMarks() bool { return true }
 
 func (r *rigged) Load(ctx context.Context, id store.ID, rec *store.Record, read store.Freshness) error {
 	if r.load != nil {

@@ -28,6 +28,7 @@ var subjectCases = []testCase{
 var markCases = []testCase{
 	{"mark-refuses", "A mark later than Began refuses it with ErrSubjectEnded: the mark of its subject, or for any record the mark of all.", markRefuses},
 	{"mark-tolerance", "A store that several machines share adds ClockTolerance to the mark, because their clocks may differ; one that a single process holds does not.", markTolerance},
+	{"mark-exact", "ExactMarks reports whether nothing is added to marks: one refuses what began a microsecond before it, and not what began at its time.", markExact},
 	{"mark-zero-began", "The zero time is refused by no mark.", markZeroBegan},
 	{"mark-without-records", "leaves a mark at now for MarkFor, also where there was no record.", markWithoutRecords},
 	{"mark-later-wins", "A later mark replaces an earlier one, never the reverse.", markLaterWins},
@@ -246,6 +247,36 @@ func markTolerance(k *trial) {
 	}
 	k.is("Create that began a microsecond before the mark",
 		k.createBegan("alice", after(time.Minute-time.Microsecond), after(2*time.Minute)), store.ErrSubjectEnded)
+}
+
+func markExact(k *trial) {
+	mark := start
+	for _, creates := range []store.Store{k.a, k.b} {
+		if !exactMarks(creates) {
+			continue
+		}
+		k.b = creates
+		mark = mark.Add(time.Minute)
+		k.endAlice(mark)
+		k.beginsAt(mark, "alice")
+		mark = mark.Add(time.Minute)
+		if _, err := k.a.DeleteAll(k.Context(), mark); err != nil {
+			k.Fatalf("DeleteAll: %v", err)
+		}
+		k.beginsAt(mark, "alice", "bob", "")
+	}
+}
+
+// beginsAt fails unless a session can begin at a mark and not before it.
+func (k *trial) beginsAt(mark time.Time, subjects ...string) {
+	k.Helper()
+	for _, subject := range subjects {
+		if err := k.createBegan(subject, mark, mark); err != nil {
+			k.Errorf("Create for subject %q that began at the time of the mark: %v", subject, err)
+		}
+		k.is("Create that began a microsecond before the mark",
+			k.createBegan(subject, mark.Add(-time.Microsecond), mark), store.ErrSubjectEnded)
+	}
 }
 
 func markZeroBegan(k *trial) {
