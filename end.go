@@ -112,14 +112,15 @@ func (s *Session) EndOthers(ctx context.Context) (int, error) {
 
 func (s *Session) endOthers(ctx context.Context) (int, error) {
 	m := s.manager
-	gone, err := m.config.Store.DeleteSubject(ctx, s.record.Subject, m.now(), s.record.ID)
+	mark := m.config.Now()
+	gone, err := m.config.Store.DeleteSubject(ctx, s.record.Subject, store.Instant(mark), s.record.ID)
 	if err != nil {
 		return 0, storeError("end the other sessions", err)
 	}
 	for _, id := range gone {
 		s.tell(KindEnded, Event{ID: id, Subject: s.subject(), Reason: ReasonByAnother})
 	}
-	s.began = m.afterMark() // what this request does from now on comes after the mark
+	s.outlive(mark)
 	return len(gone), nil
 }
 

@@ -32,6 +32,7 @@ type Manager struct {
 	queues     queues
 	flood      floodgate
 	sealed     bool // the store is outside the process
+	exactMarks bool // the store adds nothing to marks
 	ciphers    secret.Ciphers
 	ownClock   bool         // Config.Now is not time.Now
 	swept      atomic.Int64 // when a sweep last began, in Unix seconds
@@ -61,6 +62,8 @@ func New(config Config) (*Manager, error) {
 	}
 	_, inProcess := config.Store.(store.InProcess)
 	m.sealed = !inProcess
+	marks, says := config.Store.(store.ExactMarks)
+	m.exactMarks = says && marks.ExactMarks()
 	m.swept.Store(m.now().Unix())
 	if warning := config.DeviceBound.Warning(); warning != "" {
 		config.Logger.Warn("coatcheck: " + warning)

@@ -145,29 +145,31 @@ func (m *Manager) EndSubject(request context.Context, subject string) (int, erro
 	}
 	ctx, call := m.writeContext(request)
 	defer call.end()
-	gone, err := m.config.Store.DeleteSubject(ctx, m.subjectKey(subject), m.now())
+	mark := m.config.Now()
+	gone, err := m.config.Store.DeleteSubject(ctx, m.subjectKey(subject), store.Instant(mark))
 	if err != nil {
 		return len(gone), storeError("end the sessions of a subject", err)
 	}
 	m.tellEnded(gone, subject)
 	if s, ok := request.Value(contextKey{m}).(*Session); ok {
-		began := m.afterMark()
 		s.mu.Lock()
-		s.began = began // what it does from now on comes after the mark
+		s.outlive(mark)
 		s.mu.Unlock()
 	}
 	return len(gone), nil
 }
 
-// afterMark is a beginning that no mark of before refuses, for a request that
-// has ended a user's sessions itself and may sign that user in: a store that
-// several machines share adds ClockTolerance to marks.
-func (m *Manager) afterMark() time.Time {
-	now := m.config.Now()
-	if m.sealed {
-		now = now.Add(store.ClockTolerance)
+// outlive has what the request does from now on come after a mark that it has
+// left itself, so that it may sign that user in: no later than it must, to
+// outrun nobody else's mark. A store whose marks are not exact adds
+// ClockTolerance to them. mu is held.
+func (s *Session) outlive(mark time.Time) {
+	if !s.manager.exactMarks {
+		mark = mark.Add(store.ClockTolerance)
 	}
-	return now
+	if mark.After(s.began) { // else another goroutine has ended more, later
+		s.began = mark
+	}
 }
 
 // EndAll ends every session in the store, those of other managers on it too,

@@ -282,41 +282,112 @@ func (l lateMarks) Create(ctx context.Context, rec store.Record, terms store.Ter
 	return l.Store.Create(ctx, rec, terms, now)
 }
 
+// waysToEnd are those in which a request ends a user's sessions.
+var waysToEnd = []struct {
+	name     string
+	signedIn bool
+	end      func(sessions *coatcheck.Manager, r *http.Request, s *coatcheck.Session) error
+}{
+	{"EndSubject", false, func(sessions *coatcheck.Manager, r *http.Request, _ *coatcheck.Session) error {
+		_, err := sessions.EndSubject(r.Context(), "alice")
+		return err
+	}},
+	{"EndOthers", true, func(_ *coatcheck.Manager, _ *http.Request, s *coatcheck.Session) error { return endOthers(nil, s) }},
+	{"CredentialsChanged", true, func(_ *coatcheck.Manager, r *http.Request, s *coatcheck.Session) error {
+		return s.CredentialsChanged(r.Context())
+	}},
+}
+
+// endThenSignIn is one request, which ends alice's sessions in the way of that
+// number and signs alice in. What is between runs between the two.
+func (b *browser) endThenSignIn(way int, between func()) *exchange {
+	b.t.Helper()
+	if waysToEnd[way].signedIn {
+		b.must(signIn("alice"))
+	}
+	x := &exchange{browser: b, answer: httptest.NewRecorder(), done: make(chan struct{})}
+	b.server.HandlerFunc(func(_ http.ResponseWriter, r *http.Request, s *coatcheck.Session) error {
+		if x.err = waysToEnd[way].end(b.server.Manager, r, s); x.err == nil {
+			between()
+			x.err = s.SignIn(r.Context(), "alice")
+		}
+		return x.err
+	}).ServeHTTP(x.answer, b.request(ctx))
+	close(x.done)
+	return x.deliver()
+}
+
+// storesByMarks are a store inside the process and one outside it that compare
+// marks exactly, and one that adds to them.
+var storesByMarks = map[string]func() store.Store{
+	"in memory":           memory,
+	"sealed":              sealed,
+	"of several machines": func() store.Store { return lateMarks{sealed()} },
+}
+
 // Who ends a user's sessions and signs the user in, in one request, is signed
 // in: as a form for a new password does.
 func TestRule12SignInAfterEndingInOneRequest(t *testing.T) {
-	for _, c := range []struct {
-		name     string
-		signedIn bool
-		end      func(sessions *coatcheck.Manager, r *http.Request, s *coatcheck.Session) error
-	}{
-		{"EndSubject", false, func(sessions *coatcheck.Manager, r *http.Request, _ *coatcheck.Session) error {
-			_, err := sessions.EndSubject(r.Context(), "alice")
-			return err
-		}},
-		{"EndOthers", true, func(_ *coatcheck.Manager, _ *http.Request, s *coatcheck.Session) error { return endOthers(nil, s) }},
-		{"CredentialsChanged", true, func(_ *coatcheck.Manager, r *http.Request, s *coatcheck.Session) error {
-			return s.CredentialsChanged(r.Context())
-		}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			srv := newServer(t, lateMarks{sealed()})
-			phone, b := srv.signedIn("alice"), srv.browser()
-			if c.signedIn {
-				b.must(signIn("alice"))
+	for marks, open := range storesByMarks {
+		for i, way := range waysToEnd {
+			t.Run(marks+" "+way.name, func(t *testing.T) {
+				srv := newServer(t, open())
+				phone, b := srv.signedIn("alice"), srv.browser()
+				b.endThenSignIn(i, func() {}).wantStatus(http.StatusOK)
+				b.wantUser("alice")
+				phone.wantUser("")
+			})
+		}
+	}
+}
+
+// Such a sign-in does not outrun whoever else ends the user's sessions after
+// the request has: neither soon after it has returned from that, nor while it
+// waits for the store.
+func TestRule12SignInAfterEndingOutrunsNobodyElse(t *testing.T) {
+	for marks, open := range storesByMarks {
+		for i, way := range waysToEnd {
+			for _, later := range []time.Duration{time.Microsecond, time.Second, store.ClockTolerance} {
+				t.Run(marks+" "+way.name+" "+later.String(), func(t *testing.T) {
+					wantOutrunsNobody(t, open(), i, func(_ *storetest.Faults, endToo func()) func() {
+						return endToo
+					}, later)
+				})
+				t.Run(marks+" "+way.name+" meanwhile "+later.String(), func(t *testing.T) {
+					wantOutrunsNobody(t, open(), i, func(faults *storetest.Faults, endToo func()) func() {
+						faults.After(storetest.DeleteSubject, func(_ context.Context, err error) error {
+							endToo()
+							return err
+						})
+						return func() {}
+					}, later)
+				})
 			}
-			x := &exchange{browser: b, answer: httptest.NewRecorder(), done: make(chan struct{})}
-			srv.HandlerFunc(func(_ http.ResponseWriter, r *http.Request, s *coatcheck.Session) error {
-				if err := c.end(srv.Manager, r, s); err != nil {
-					return err
-				}
-				x.err = s.SignIn(r.Context(), "alice")
-				return x.err
-			}).ServeHTTP(x.answer, b.request(ctx))
-			close(x.done)
-			x.deliver().wantStatus(http.StatusOK)
-			b.wantUser("alice")
-			phone.wantUser("")
-		})
+		}
+	}
+}
+
+// wantOutrunsNobody has an operator end alice's sessions later than a request,
+// which then cannot sign alice in. arrange sees to it that endToo is called, or
+// returns it to be called between.
+func wantOutrunsNobody(t *testing.T, st store.Store, way int, arrange func(_ *storetest.Faults, endToo func()) (between func()), later time.Duration) {
+	operator := newServer(t, st)
+	faulty, faults := storetest.Faulty(st)
+	srv := &server{t: t, store: faulty, clock: operator.clock}
+	srv.start(nil)
+	between := arrange(faults, func() {
+		operator.clock.advance(later)
+		if _, err := operator.EndSubject(ctx, "alice"); err != nil {
+			t.Error(err)
+		}
+		operator.clock.advance(time.Microsecond)
+	})
+	b := srv.browser()
+	if x := b.endThenSignIn(way, between); !errors.Is(x.err, coatcheck.ErrEnded) {
+		t.Errorf("the request returned %v, want ErrEnded", x.err)
+	}
+	b.wantUser("")
+	if n := operator.live("alice"); n != 0 {
+		t.Errorf("%d sessions are left", n)
 	}
 }

@@ -192,7 +192,8 @@ func abilities(s store.Store) string {
 	_, watcher := s.(store.Watcher)
 	_, settler := s.(store.Settler)
 	_, inside := s.(store.InProcess)
-	return fmt.Sprint("watcher ", watcher, ", settler ", settler, ", in process ", inside)
+	marks, says := s.(store.ExactMarks)
+	return fmt.Sprint("watcher ", watcher, ", settler ", settler, ", in process ", inside, ", exact marks ", says && marks.ExactMarks())
 }
 
 func TestEveryAttributeIsExplained(t *testing.T) {

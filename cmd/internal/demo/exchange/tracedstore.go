@@ -70,6 +70,12 @@ func (inProcess) InProcess() {}
 
 type tracedStore struct{ store.Store }
 
+// ExactMarks repeats what the store says of its marks.
+func (s tracedStore) ExactMarks() bool {
+	marks, says := s.Store.(store.ExactMarks)
+	return says && marks.ExactMarks()
+}
+
 func (s tracedStore) Load(ctx context.Context, id store.ID, rec *store.Record, read store.Freshness) error {
 	err := s.Store.Load(ctx, id, rec, read)
 	answer := ""
