@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -214,7 +213,7 @@ func (c *cluster) losesWhatNoReplicaHas(t *testing.T) {
 			ids = append(ids, id)
 		}
 	}
-	if err := replica.process.Process.Signal(syscall.SIGSTOP); err != nil {
+	if err := halt(replica.process.Process); err != nil {
 		t.Fatal(err)
 	}
 	write := func(s store.Store, id store.ID) error {
@@ -232,7 +231,7 @@ func (c *cluster) losesWhatNoReplicaHas(t *testing.T) {
 		t.Errorf("Create that the replica cannot confirm: %v; want an error that says that the outcome is unknown", err)
 	}
 	primary.kill()
-	if err := replica.process.Process.Signal(syscall.SIGCONT); err != nil {
+	if err := goOn(replica.process.Process); err != nil {
 		t.Fatal(err)
 	}
 	c.promoted(t)

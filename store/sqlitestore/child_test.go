@@ -6,8 +6,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"os/signal"
-	"syscall"
 	"testing"
 
 	"github.com/coatcheck/coatcheck/store/sqlitestore"
@@ -29,7 +27,7 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	}
 	if os.Getenv(giveUpRootVariable) != "" {
-		if err := syscall.Setuid(nobody); err != nil {
+		if err := giveUpRoot(); err != nil {
 			panic(err)
 		}
 	}
@@ -38,8 +36,6 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 }
-
-const nobody = 65534
 
 // children are the parts. What one prints is for the test to read.
 var children = map[string]func(path string) error{
@@ -68,17 +64,4 @@ func holdFile(path string) error {
 		return err
 	}
 	return s.Close()
-}
-
-// limitFiles has the system refuse to make a file larger than size, until lift.
-func limitFiles(size uint64) (lift func() error, err error) {
-	signal.Ignore(syscall.SIGXFSZ)
-	var before syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
-		return nil, err
-	}
-	limited := before
-	limited.Cur = size
-	return func() error { return syscall.Setrlimit(syscall.RLIMIT_FSIZE, &before) },
-		syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limited)
 }

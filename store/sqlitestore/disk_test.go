@@ -94,11 +94,15 @@ func TestDiskFull(t *testing.T) {
 // A disk that fails at the last moment, when the log is written at COMMIT, is
 // the same.
 func TestDiskFullAtCommit(t *testing.T) {
+	needsUnix(t)
 	output, err := newChild(t, "small log", newFile(t)).Output()
 	if err != nil || string(output) != "refused and recovered\n" {
 		t.Errorf("the child printed %q: %v", output, err)
 	}
 }
+
+// largestFile is that of a child whose log is to be small.
+const largestFile = 256 << 10
 
 // smallLog limits the size of files to somewhat more than the log has, writes
 // until that is met, and lifts the limit.
@@ -108,7 +112,7 @@ func smallLog(path string) error {
 	if err != nil {
 		return err
 	}
-	lift, err := limitFiles(256 << 10)
+	lift, err := limitFiles()
 	if err != nil {
 		return err
 	}

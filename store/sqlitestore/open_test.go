@@ -255,6 +255,7 @@ func damage(t *testing.T, path string) {
 // A file system that is mounted read-only cannot be had without rights, but a
 // process that lacks them can.
 func TestOpenWithoutTheRightToWrite(t *testing.T) {
+	needsUnix(t)
 	if os.Getuid() == 0 {
 		// Nothing stops this user from writing: a child gives that up.
 		t.Setenv(giveUpRootVariable, "1")
