@@ -3,6 +3,7 @@ package redisstore_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -105,5 +106,54 @@ func TestAnIDMustBePlacedAsItsSubject(t *testing.T) {
 	rec.ID[0] ^= 1
 	if _, err := st.Create(t.Context(), rec, store.Terms{}, rec.Created); err == nil || named(err) {
 		t.Errorf("Create of an id of another placement: %v; want an error that says so", err)
+	}
+}
+
+// A server that is started anew is waited for, also by those who send it many
+// scripts at once.
+func TestADeleteWaitsForAServerThatIsStartedAnew(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{1, 2000} {
+		s := start(t)
+		st := open(t, "redis://"+s.address, nil)
+		ids := make([]store.ID, n)
+		for i := range ids {
+			ids[i] = newRecord("").ID
+		}
+		s.kill()
+		eventually(t, "the store notices that the server is gone", func() bool {
+			err := st.Touch(t.Context(), ids[0], time.Now())
+			return err != nil && strings.Contains(err.Error(), "no server answers")
+		})
+		done := make(chan error, 1)
+		go func() {
+			_, err := st.Delete(t.Context(), ids...)
+			done <- err
+		}()
+		time.Sleep(200 * time.Millisecond)
+		s.run(t)
+		if err := <-done; err != nil {
+			t.Errorf("Delete of %d: %v", n, err)
+		}
+	}
+}
+
+// Many scripts that wait for one server wait together.
+func TestManyScriptsWaitNoLongerThanOne(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	st := open(t, "redis://"+s.address, nil)
+	ids := make([]store.ID, 2000)
+	for i := range ids {
+		ids[i] = newRecord("").ID
+	}
+	for i := 0; i < len(ids); i += 500 { // one in each script
+		ids[i] = create(t, st, newRecord("")).ID
+	}
+	s.cli(t, "replicaof", "127.0.0.1", freePort(t)) // so it refuses writes, for a reason that may pass
+	began := time.Now()
+	_, err := st.Delete(t.Context(), ids...)
+	if took := time.Since(began); err == nil || took > 12*time.Second {
+		t.Errorf("Delete of %d: %v after %v, want an error after 5 s", len(ids), err, took)
 	}
 }

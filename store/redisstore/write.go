@@ -178,8 +178,7 @@ type result struct {
 // atOnce is how many scripts go to the servers together.
 const atOnce = 1000
 
-// runAll runs scripts in one round trip, or in one for every thousand, and
-// those again alone that did nothing for a reason that passes.
+// runAll runs scripts in one round trip, or in one for every thousand.
 func (s *Store) runAll(ctx context.Context, name string, calls []*call) []result {
 	results := make([]result, len(calls))
 	if len(calls) == 1 || s.opts.MinReplicas > 0 {
@@ -196,22 +195,56 @@ func (s *Store) runAll(ctx context.Context, name string, calls []*call) []result
 		return results
 	}
 	for from := 0; from < len(calls); from += atOnce {
-		some := calls[from:min(from+atOnce, len(calls))]
-		commands := make(rueidis.Commands, len(some))
-		for i, c := range some {
-			commands[i] = c.build(s.client.B())
-		}
-		for i, r := range s.client.DoMulti(ctx, commands...) {
-			answer, err := r.ToMessage()
-			if passing(err) || said(err, "NOSCRIPT") {
-				answer, err = s.run(ctx, name, some[i])
-			} else {
-				err = s.explainIn(ctx, name, err)
-			}
-			results[from+i] = result{answer, err}
-		}
+		to := min(from+atOnce, len(calls))
+		s.runTogether(ctx, name, calls[from:to], results[from:to])
 	}
 	return results
+}
+
+// runTogether runs scripts in one round trip. Those that did nothing for a
+// reason that passes run again, together too: else each would wait for itself,
+// one after the other.
+func (s *Store) runTogether(ctx context.Context, name string, calls []*call, results []result) {
+	send := func(which []int, build func(*call, rueidis.Builder) rueidis.Completed) {
+		commands := make(rueidis.Commands, len(which))
+		for i, at := range which {
+			commands[i] = build(calls[at], s.client.B())
+		}
+		for i, r := range s.client.DoMulti(ctx, commands...) {
+			results[which[i]].answer, results[which[i]].err = r.ToMessage()
+		}
+	}
+	var waiting []int
+	for i := range calls {
+		waiting = append(waiting, i)
+	}
+	_ = patiently(ctx, func() error { // what comes of each is in results
+		send(waiting, (*call).build)
+		for missing := unknown(waiting, results); len(missing) > 0; missing = unknown(missing[1:], results) {
+			send(missing[:1], (*call).buildFull) // which teaches one server
+			send(missing[1:], (*call).build)
+		}
+		waiting = slices.DeleteFunc(waiting, func(at int) bool {
+			return !passing(results[at].err) && !unreached(results[at].err)
+		})
+		if len(waiting) == 0 {
+			return nil
+		}
+		return results[waiting[0]].err
+	})
+	for i := range results {
+		results[i].err = s.explainIn(ctx, name, results[i].err)
+	}
+}
+
+// unknown returns those of some scripts that their servers did not know.
+func unknown(which []int, results []result) (those []int) {
+	for _, at := range which {
+		if said(results[at].err, "NOSCRIPT") {
+			those = append(those, at)
+		}
+	}
+	return those
 }
 
 // DeleteSubject implements [store.Store].
