@@ -150,11 +150,52 @@ func TestAWriteThatHasReturnedIsNeverAnsweredByAnOlderCopy(t *testing.T) {
 	}
 }
 
-// proxy forwards connections to a server until it is told to swallow all.
+// A write whose answer is lost has happened, for all that is known: nothing
+// that it may have ended is answered from a copy.
+func TestAWriteWithoutAnAnswerLeavesNoOlderCopy(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	for name, write := range map[string]func(context.Context, store.Store, store.Record) error{
+		"create at the limit": func(ctx context.Context, st store.Store, rec store.Record) error {
+			_, err := st.Create(ctx, newRecord(rec.Subject), store.Terms{Max: 1}, rec.Created)
+			return err
+		},
+		"delete": func(ctx context.Context, st store.Store, rec store.Record) error {
+			_, err := st.Delete(ctx, rec.ID)
+			return err
+		},
+		"delete subject": func(ctx context.Context, st store.Store, rec store.Record) error {
+			_, err := st.DeleteSubject(ctx, rec.Subject, rec.Created)
+			return err
+		},
+	} {
+		p := startProxy(t, s.address)
+		st := open(t, "redis://"+p.address(), &redisstore.Options{MaxStale: 2 * time.Second})
+		rec := create(t, st, newRecord(name))
+		warm(t, s, st, rec.ID)
+		p.silent.Store(true)
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		err := write(ctx, st, rec)
+		cancel()
+		ctx, cancel = context.WithTimeout(t.Context(), 50*time.Millisecond)
+		copied := st.Load(ctx, rec.ID, new(store.Record), store.Cached)
+		cancel()
+		if err == nil {
+			t.Errorf("%s was answered", name)
+		}
+		if copied == nil {
+			t.Errorf("after a %s without an answer the session that it has ended is answered from a copy", name)
+		}
+	}
+}
+
+// proxy forwards connections to a server until it is told to swallow all, or
+// all answers.
 type proxy struct {
 	listener net.Listener
 	to       string
 	hole     atomic.Bool
+	silent   atomic.Bool
 	mu       sync.Mutex
 	conns    []net.Conn
 }
@@ -200,14 +241,14 @@ func (p *proxy) accept() {
 		p.mu.Lock()
 		p.conns = append(p.conns, in, out)
 		p.mu.Unlock()
-		go p.forward(in, out)
-		go p.forward(out, in)
+		go p.forward(in, out, &p.silent)
+		go p.forward(out, in, &p.hole)
 	}
 }
 
-// forward copies until a side closes. Into the hole it goes on reading, so
-// that nobody notices.
-func (p *proxy) forward(to io.WriteCloser, from io.Reader) {
+// forward copies until a side closes. What goes into a hole it goes on reading,
+// so that nobody notices.
+func (p *proxy) forward(to io.WriteCloser, from io.Reader, alsoHole *atomic.Bool) {
 	defer to.Close()
 	buffer := make([]byte, 32<<10)
 	for {
@@ -215,7 +256,7 @@ func (p *proxy) forward(to io.WriteCloser, from io.Reader) {
 		if err != nil {
 			return
 		}
-		if p.hole.Load() {
+		if p.hole.Load() || alsoHole.Load() {
 			continue
 		}
 		if _, err := to.Write(buffer[:n]); err != nil {

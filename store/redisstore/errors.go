@@ -59,6 +59,13 @@ func unreached(err error) bool {
 	return ok && failed.Op == "dial"
 }
 
+// undone reports whether err says that nothing was done: scripts fail before
+// they change anything, if they do.
+func undone(err error) bool {
+	_, answered := errors.AsType[*rueidis.RedisError](err)
+	return answered || unreached(err)
+}
+
 const (
 	// patience is how long a call goes on trying where nothing was done.
 	patience = 5 * time.Second

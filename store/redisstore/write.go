@@ -50,6 +50,9 @@ func (s *Store) Create(ctx context.Context, rec store.Record, terms store.Terms,
 	}})
 	s.forget(rec.ID)
 	if err != nil {
+		if terms.Max > 0 && !terms.Refuse && !undone(err) {
+			s.forgetAll() // which records have gone, if any, is not known
+		}
 		return nil, err
 	}
 	if err := refusal(answer); err != nil {
