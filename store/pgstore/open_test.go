@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -198,5 +199,28 @@ func TestCloseWaits(t *testing.T) {
 	}
 	if err := pool.Ping(t.Context()); err != nil {
 		t.Errorf("the caller's pool after Close: %v", err)
+	}
+}
+
+// Nothing of a store goes on after Close, not even with telling who watches.
+func TestCloseWaitsForWhoIsBeingTold(t *testing.T) {
+	s := startServer(t).open(t, newSchema())
+	telling, goOn := make(chan struct{}), make(chan struct{})
+	var first sync.Once
+	s.Watch(newRecord("alice").ID, func() { // the first call comes for nothing
+		first.Do(func() { close(telling) })
+		<-goOn
+	})
+	<-telling
+	closed := make(chan error)
+	go func() { closed <- s.Close() }()
+	select {
+	case err := <-closed:
+		t.Fatalf("Close has returned (%v) while a watcher was being told", err)
+	case <-time.After(300 * time.Millisecond):
+	}
+	close(goOn)
+	if err := <-closed; err != nil {
+		t.Error(err)
 	}
 }

@@ -36,6 +36,8 @@ type watchers struct {
 	of     map[store.ID]*watched
 	stop   context.CancelFunc // of the goroutine; nil: there is none
 	closed bool
+
+	goroutines sync.WaitGroup // which close waits for
 }
 
 // watched is a record that somebody watches.
@@ -73,7 +75,7 @@ func (s *Store) Watch(id store.ID, changed func()) (stop func()) {
 	if ws.stop == nil && !ws.closed {
 		var ctx context.Context
 		ctx, ws.stop = context.WithCancel(context.Background())
-		go s.lookOut(ctx)
+		ws.goroutines.Go(func() { s.lookOut(ctx) })
 	}
 	return func() { ws.remove(id, w) }
 }
@@ -99,11 +101,12 @@ func (ws *watchers) remove(id store.ID, w *watcher) {
 
 func (ws *watchers) close() {
 	ws.mu.Lock()
-	defer ws.mu.Unlock()
 	ws.closed = true
 	if ws.stop != nil {
 		ws.stop()
 	}
+	ws.mu.Unlock()
+	ws.goroutines.Wait()
 }
 
 // lookOut looks at what is watched until the context ends.
