@@ -126,20 +126,28 @@ func chosen(o options, p site.Payload, w site.Work) (all []site.Contender) {
 // requestSubject is a new site for each round, with a visitor for each
 // goroutine.
 func requestSubject(c site.Contender, p site.Payload, w site.Work) measure.Subject {
-	return measure.Subject{Name: c.Name, Begin: func(goroutines int) ([]func(), func(), error) {
+	return measure.Subject{Name: c.Name, Begin: func(goroutines int) ([]func(), func() error, error) {
 		s, err := c.New(p)
 		if err != nil {
 			return nil, nil, err
 		}
+		visitors := make([]site.Visitor, goroutines)
 		operations := make([]func(), goroutines)
 		for i := range operations {
-			v, err := s.Visitor(w)
-			if err != nil {
+			if visitors[i], err = s.Visitor(w); err != nil {
 				return nil, nil, err
 			}
-			operations[i] = v.Visit
+			operations[i] = visitors[i].Visit
 		}
-		return operations, s.Close, nil
+		return operations, func() error {
+			defer s.Close()
+			for _, v := range visitors {
+				if err := site.Check(v, w); err != nil {
+					return err
+				}
+			}
+			return nil
+		}, nil
 	}}
 }
 

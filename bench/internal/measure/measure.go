@@ -23,7 +23,7 @@ import (
 type Sample struct {
 	Operations int
 	Nanos      float64 // for one operation, by the clock on the wall
-	CPU        float64 // the same of processor time, of all threads of the process
+	CPU        float64 // the same of processor time, of all threads of the process, the collector's too
 	Bytes      float64 // allocated by one
 	Allocs     float64
 }
@@ -32,8 +32,10 @@ type Sample struct {
 type Subject struct {
 	Name string
 	// Begin prepares a round and returns what is measured, one function for
-	// each goroutine, and what to do afterwards. Only the functions count.
-	Begin func(goroutines int) (operations []func(), end func(), err error)
+	// each goroutine, and what to do afterwards. Only the functions count. An
+	// error of end says that the work was not done: what fails fast must not
+	// win.
+	Begin func(goroutines int) (operations []func(), end func() error, err error)
 }
 
 // Results are the samples of each subject, round by round.
@@ -54,16 +56,24 @@ func Compare(subjects []Subject, rounds int, d time.Duration, goroutines int) (R
 				return nil, fmt.Errorf("%s: %w", s.Name, err)
 			}
 			results[s.Name][round] = measure(operations, d)
-			end()
+			if err := end(); err != nil {
+				return nil, fmt.Errorf("%s: %w", s.Name, err)
+			}
 		}
 	}
 	return results, nil
 }
 
 // measure runs each operation again and again until about d has passed.
+//
+// A round is too short for the collector to come by itself to who allocates
+// slowly: with 64 MiB of heap it comes after as much again. So each round ends
+// with a collection, which counts as processor time: everyone pays for the
+// garbage of the round, and all of it is swept. It takes about as long after
+// every round, so that no ratio gains by it.
 func measure(operations []func(), d time.Duration) Sample {
-	runtime.GC() // nobody pays for what the one before has left
 	batch := warmUp(operations[0], d/4)
+	runtime.GC() // nobody pays for what the one before has left, nor for the warm-up
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	done := make([]int, len(operations))
@@ -81,6 +91,7 @@ func measure(operations []func(), d time.Duration) Sample {
 	}
 	all.Wait()
 	elapsed := time.Since(start)
+	runtime.GC()
 	used = ProcessorTime() - used
 	runtime.ReadMemStats(&after)
 	total := 0

@@ -51,4 +51,7 @@ func benchmark(b *testing.B, contender site.Contender, work site.Work) {
 		v.Visit()
 	}
 	b.ReportMetric(float64(measure.ProcessorTime()-used)/float64(b.N), "cpu-ns/op")
+	if err := site.Check(v, work); err != nil {
+		b.Fatal(err)
+	}
 }

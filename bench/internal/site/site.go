@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -76,6 +77,23 @@ type Visitor interface {
 	Answer() (string, error)
 }
 
+// Check reports whether the last of many visits was answered as the work asks,
+// so that who fails, which is fast, is not taken for fast.
+func Check(v Visitor, w Work) error {
+	answer, err := v.Answer()
+	if err != nil {
+		return err
+	}
+	want := map[Work][]string{NoCookie: {""}, ReadOne: {name}, WriteOne: {"even", "odd"}}[w]
+	if want == nil {
+		want = []string{string(okayBody)}
+	}
+	if !slices.Contains(want, answer) {
+		return fmt.Errorf("%s: answered %q", w, answer)
+	}
+	return nil
+}
+
 // ErrTooLarge says that the library cannot hold the payload.
 var ErrTooLarge = errors.New("the payload is too large")
 
@@ -92,12 +110,7 @@ func (c Contender) Can(w Work) bool {
 	if c.Offers == nil {
 		return true
 	}
-	for _, offered := range c.Offers {
-		if offered == w {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(c.Offers, w)
 }
 
 // All are the contenders, the floor first, this project's next.

@@ -33,6 +33,9 @@ func TestEverySiteDoesItsWork(t *testing.T) {
 					if want := wanted(contender.Name, work, visit); err != nil || answer != want {
 						t.Errorf("%s, %s, %s: answered %q, %v; want %q", contender.Name, payload.Label, work, answer, err, want)
 					}
+					if err := site.Check(v, work); err != nil {
+						t.Errorf("%s, %s: %v", contender.Name, payload.Label, err)
+					}
 				}
 			}
 		}
@@ -52,4 +55,27 @@ func wanted(contender string, work site.Work, visit int) string {
 		return "odd"
 	}
 	return "ok"
+}
+
+// answered is a visitor with one answer.
+type answered struct {
+	body string
+	err  error
+}
+
+func (a answered) Visit()                  {}
+func (a answered) Answer() (string, error) { return a.body, a.err }
+
+func TestCheckRefuses(t *testing.T) {
+	for work, wrong := range map[site.Work]answered{
+		site.NoCookie:  {body: "Alice Example"},
+		site.ReadOne:   {body: ""},
+		site.WriteOne:  {body: ""},
+		site.SignIn:    {body: "ok", err: errors.New("status 503")},
+		site.Untouched: {body: "not ok"},
+	} {
+		if site.Check(wrong, work) == nil {
+			t.Errorf("%s: %+v passes", work, wrong)
+		}
+	}
 }
