@@ -34,7 +34,7 @@ func measureLadders(o options, r *report.Report, rounds int, each time.Duration)
 		contenders := make([]site.Contender, len(steps))
 		for i, rung := range steps {
 			contenders[i] = rung.Contender
-			subjects[i] = requestSubject(rung.Contender, site.Small, l.Work)
+			subjects[i] = requestSubject(rung.Contender, site.Small, l.Work, again)
 		}
 		results, err := measure.Compare(subjects, rounds, each, 1)
 		if err != nil {

@@ -57,6 +57,49 @@ func wanted(contender string, work site.Work, visit int) string {
 	return "ok"
 }
 
+// A request that is made anew asks for the same work and gets the same answer.
+func TestAnewDoesTheSame(t *testing.T) {
+	for _, name := range []string{"floor", "floor with duties", "coatcheck", "scs"} {
+		contender, err := site.Named(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := contender.New(site.Small)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, work := range site.Works {
+			v, err := s.Visitor(work)
+			if err == nil {
+				v, err = site.Anew(v)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			for visit := range 3 {
+				v.Visit()
+				answer, err := v.Answer()
+				if want := wanted(name, work, visit); err != nil || answer != want {
+					t.Errorf("%s, %s: answered %q, %v; want %q", name, work, answer, err, want)
+				}
+			}
+		}
+	}
+	fiber, err := site.Named("fiber")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := fiber.New(site.Small)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v, err := s.Visitor(site.NoCookie); err != nil {
+		t.Fatal(err)
+	} else if _, err := site.Anew(v); err == nil {
+		t.Error("fiber's requests count as net/http's")
+	}
+}
+
 // answered is a visitor with one answer.
 type answered struct {
 	body string

@@ -97,11 +97,14 @@ var users = func() []string {
 	return names
 }()
 
-// httpVisitor calls a handler as a server would.
+// httpVisitor calls a handler as a server would, but that it uses its request
+// again, which costs next to nothing: what is measured is the handler alone.
+// With fields it makes each request anew, see Anew.
 type httpVisitor struct {
 	handler  http.Handler
 	template http.Request // a handler may change its copy
 	request  http.Request
+	fields   []field
 	w        recorder
 	turns    []string // the cookies that it sends, by turns
 	follows  bool     // sends the cookie that it got last
@@ -109,24 +112,64 @@ type httpVisitor struct {
 	visits   int
 }
 
+// field is one of a request's header, whose value may change between requests.
+type field struct {
+	name   string
+	values []string
+}
+
+// Anew returns the visitor, from now on with a new request for each visit, as
+// far as net/http's server makes one: the Request, its header with the same
+// fields, values side by side as net/textproto puts them, and the header of the
+// answer. What more a server does for each request is left out: it reads and
+// parses text, makes a URL, a context that can be cancelled and a writer.
+func Anew(v Visitor) (Visitor, error) {
+	h, ok := v.(*httpVisitor)
+	if !ok {
+		return nil, errors.New("its requests are not net/http's")
+	}
+	for name, values := range h.template.Header {
+		h.fields = append(h.fields, field{name, values})
+	}
+	return h, nil
+}
+
+// next returns the request for a visit, and readies the writer.
+func (v *httpVisitor) next() *http.Request {
+	v.w.status, v.w.body = 0, v.w.body[:0]
+	if v.fields == nil {
+		v.request = v.template
+		clear(v.w.header)
+		return &v.request
+	}
+	r := new(http.Request)
+	*r = v.template
+	r.Header = make(http.Header, len(v.fields))
+	values := make([]string, len(v.fields))
+	for i, f := range v.fields {
+		values[i] = f.values[0]
+		r.Header[f.name] = values[i : i+1 : i+1]
+	}
+	v.w.header = make(http.Header)
+	return r
+}
+
 // Visit implements Visitor.
 func (v *httpVisitor) Visit() {
-	v.request = v.template
-	clear(v.w.header)
-	v.w.status, v.w.body = 0, v.w.body[:0]
+	header := v.template.Header
 	if len(v.turns) > 1 {
 		v.visits++
-		v.request.Header["Cookie"][0] = v.turns[v.visits%len(v.turns)]
+		header["Cookie"][0] = v.turns[v.visits%len(v.turns)]
 	}
 	if v.signsIn {
 		v.visits++
 		if !v.follows {
-			v.request.Header[userHeader][0] = users[v.visits&(len(users)-1)]
+			header[userHeader][0] = users[v.visits&(len(users)-1)]
 		}
 	}
-	v.handler.ServeHTTP(&v.w, &v.request)
+	v.handler.ServeHTTP(&v.w, v.next())
 	if v.follows {
-		v.request.Header["Cookie"][0] = cookies(v.w.header["Set-Cookie"])
+		header["Cookie"][0] = cookies(v.w.header["Set-Cookie"])
 	}
 }
 
