@@ -5,10 +5,31 @@
 //
 // Ratios are the claims, not times: contenders take turns within a run, in a
 // new order each round, and a figure is the median of the rounds' ratios. Every
-// contender is set up as its own documentation begins, in the process, and a
-// test shows that each does its work. What each does per request is said where
-// it is built: internal/site, one file for each, floor.go first. Versions are
-// those of go.mod.
+// contender is set up as its own documentation begins, in the process; where
+// that is not its fastest, or leaves open what it is, the place says so. A test
+// shows that each does its work, and no round counts whose last answer is not
+// the one that was asked for. Ratios of requests are of processor time, the
+// collector's for the garbage of the round included.
+//
+// # Contenders
+//
+// What each does for a request that reads one value; internal/site builds them,
+// one file for each, floor.go first:
+//
+//	floor              scans the header, decodes, hashes, looks into one map, makes one context value
+//	floor with duties  the least code that keeps the rules too: ladder.go
+//	coatcheck          finds the session when the handler asks, copies its record, finds the one value in it
+//	coatcheck sealed   the same, and opens the data with the session's own key: as over a store elsewhere
+//	scs                loads and decodes (gob) all values for every request, asked for or not
+//	scs idle           encodes and stores them too, for an idle limit, which coatcheck always has
+//	fiber              loads, decodes (gob), encodes and stores them for every request, and is not net/http
+//	gin memstore       checks the cookie's HMAC and copies all values by gob, when the handler asks
+//	gorilla cookie     checks the HMAC and decodes (gob) all values from the cookie, when the handler asks
+//	gorilla files      the same, from a file
+//	express-session    checks the cookie's HMAC and parses all values (JSON) for every request, on Node
+//
+// Versions are pinned in go.mod and peers/express/package.json, and every
+// report says them, with the machine and the day.
 //
 // # Parts
 //
@@ -18,7 +39,8 @@
 //	servers   whole HTTP servers under load on loopback, in processes of their own
 //
 // Each part is a file here. The results are Markdown tables (NAME.md), input
-// for benchstat (NAME.txt) and charts (SVG).
+// for benchstat (NAME.txt) and charts (SVG). targets.md has the targets of all
+// parts, with what was measured.
 package main
 
 import (
@@ -27,6 +49,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 )
 
 // options are the choices of a run.
@@ -84,9 +107,11 @@ func run(args []string) error {
 			return fmt.Errorf("there is no part %q: choose of %s", name, strings.Join(names, ","))
 		}
 		fmt.Fprintf(os.Stderr, "== %s\n", name)
+		start := time.Now()
 		if err := parts[i].run(o); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
+		fmt.Fprintf(os.Stderr, "== %s took %v\n", name, time.Since(start).Round(time.Second))
 	}
-	return nil
+	return sumUp(o.out)
 }

@@ -68,7 +68,7 @@ func measureServers(o options) error {
 		}
 	}
 	r := report.New(o.out, "servers", "Whole servers")
-	r.Say("%s\n", machine())
+	r.Say("%s\n\n%s\n", machine(), versions("node"))
 	r.Say("Requests that read one key, over loopback, 64 connections kept alive, one processor for each server and one for the load; medians of %d rounds in which the servers take turns, and of the rounds' ratios. The last columns are of requests per second of the server's own processor time, which shows whether a server waited for the load. \"net/http alone\" sends the same headers and body without sessions.\n", rounds)
 	chart := report.Chart{Title: "Whole servers, read one key", XName: "requests per second", YName: "requests per second"}
 	var rows [][]string
@@ -87,11 +87,16 @@ func measureServers(o options) error {
 	}
 	r.Table("Read one key", []string{"", "requests/s", "x net/http", "x scs", "x express-session", "processor µs each", "x net/http", "x scs", "x express-session"}, rows)
 	var t targets
-	t.atLeast("requests per second, of net/http alone", ratio(perSecond, "coatcheck", site.Plain), 0.9)
-	t.atLeast("requests per second, of scs", ratio(perSecond, "coatcheck", "scs"), 3)
-	t.atLeast("requests per second, of express-session", ratio(perSecond, "coatcheck", "express-session"), 12)
-	t.atLeast("requests per second of processor time, of scs", ratio(perWork, "coatcheck", "scs"), 3)
-	t.atLeast("requests per second of processor time, of express-session", ratio(perWork, "coatcheck", "express-session"), 12)
+	for _, aim := range []struct {
+		by    string
+		limit float64
+	}{{site.Plain, 0.9}, {"scs", 3}, {"express-session", 12}} {
+		t.atLeast("requests per second, of "+aim.by, ratio(perSecond, "coatcheck", aim.by), aim.limit)
+		t.note("requests per second of processor time, of "+aim.by, ratio(perWork, "coatcheck", aim.by))
+		if aim.by != site.Plain { // what nobody on net/http can exceed
+			t.note("net/http alone: requests per second, of "+aim.by, ratio(perSecond, site.Plain, aim.by))
+		}
+	}
 	t.write(r)
 	if err := r.Chart("servers.svg", chart); err != nil {
 		return err
