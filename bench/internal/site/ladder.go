@@ -15,7 +15,9 @@ import "slices"
 // rotated away, device binding, anonymous sessions being started, marks left by
 // ended subjects, events that nobody hears; and what serves more than one
 // store or request: the store's interface and time limit, the sweep, the queue
-// of commits that meet, and in which cookie a token came.
+// of commits that meet, and in which cookie a token came. Without a sweep the
+// table fills up after some seven million sign-ins, a round has a hundred
+// thousand; then they fail, and the run with them, by Check.
 type Ladder struct {
 	Work   Work
 	Sealed bool
@@ -28,6 +30,8 @@ type Ladder struct {
 type Rung struct {
 	Contender        // its Name says which duty it adds
 	Keeps     string // what asks for it: a heading of docs/design.md, or a threat of docs/threat-model.md
+	owes      duties // all that it keeps
+	adds      duties // what the rung before it does not keep
 }
 
 // Title names the ladder.
@@ -66,8 +70,8 @@ const (
 	// of a session is shared between requests, and values are found and
 	// decoded in them.
 	ownCopy
-	// usedAgain is a saving and no duty: what a request holds is wiped and
-	// used again by another. It needs the lock and the end.
+	// usedAgain is a saving and no duty: what a request holds is wiped, every
+	// byte of it, and used again by another. It needs the lock and the end.
 	usedAgain
 	// limits: idle and absolute, both by what is recorded; whether the session
 	// was superseded; whether a wrong secret is a retired one. Activity is
@@ -200,23 +204,23 @@ func sealedLadder(work Work, unsealed ...[]step) Ladder {
 func newLadder(work Work, steps []step, before ...[]step) Ladder {
 	l := Ladder{Work: work, Bound: "floor with duties", Own: "coatcheck"}
 	owes := all(before...)
-	add := func(name, keeps string, build func(Payload) (Site, error)) {
-		l.Rungs = append(l.Rungs, Rung{Contender{Name: name, Offers: []Work{work}, New: build}, keeps})
-	}
-	add("floor", "", newFloor)
-	made := duties(0)
+	l.Rungs = append(l.Rungs, Rung{Contender: Contender{Name: "floor", Offers: []Work{work}, New: newFloor}})
 	if work != SignIn {
-		made = all(signInSteps) // records are as large as a full sign-in makes them
+		owes |= all(signInSteps) // records are as large as a full sign-in makes them
+	}
+	add := func(s step) {
+		owes |= s.duty
+		c := Contender{Name: s.name, Offers: []Work{work}, New: withDuties(owes)}
+		l.Rungs = append(l.Rungs, Rung{Contender: c, Keeps: s.keeps, owes: owes, adds: s.duty})
 	}
 	switch len(before) {
 	case 1:
-		add("all duties of a read", "", withDuties(owes|made))
+		add(step{name: "all duties of a read"})
 	case 2:
-		add("all duties unsealed", "", withDuties(owes|made))
+		add(step{name: "all duties unsealed"})
 	}
 	for _, s := range steps {
-		owes |= s.duty
-		add(s.name, s.keeps, withDuties(owes|made))
+		add(s)
 	}
 	return l
 }

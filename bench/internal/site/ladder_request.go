@@ -19,6 +19,7 @@ type visit struct {
 	writer          http.ResponseWriter
 	site            *dutifulSite
 	began           time.Time
+	took            time.Duration // until the answer started
 	mu              sync.Mutex
 	opened          bool // the session has been asked for
 	started         bool // the final header is about to go out
@@ -178,11 +179,25 @@ func (v *visit) end(r *http.Request) {
 		v.writeHeader()
 	}
 	h := v.held
-	v.opened, v.started, v.standing, v.held = true, true, nobody, nil
+	v.opened, v.started, v.standing, v.live, v.held = true, true, nobody, nil, nil
 	if h != nil && v.site.owes.has(usedAgain) {
-		*h = held{recordSpace: h.recordSpace[:0], sealedSpace: h.sealedSpace[:0], dataSpace: h.dataSpace}
+		h.wipe()
 		v.site.held.Put(h)
 	}
+}
+
+// wipe leaves nothing but empty memory.
+func (h *held) wipe() {
+	*h = held{recordSpace: wiped(h.recordSpace), sealedSpace: wiped(h.sealedSpace), dataSpace: h.dataSpace}
+	for i, space := range h.dataSpace {
+		h.dataSpace[i] = wiped(space)
+	}
+}
+
+// wiped clears what lies behind the end too: of longer data that was there.
+func wiped(b []byte) []byte {
+	clear(b[:cap(b)])
+	return b[:0]
 }
 
 // start stores what was gathered, once, before the first byte, and writes the
@@ -194,14 +209,13 @@ func (v *visit) start() error {
 		return v.failure
 	}
 	v.started = true
-	var sinceBegan time.Duration
 	if v.site.owes.has(twoClocks) {
-		sinceBegan = time.Since(v.began)
+		v.took = time.Since(v.began)
 	}
 	if !v.opened {
 		return nil
 	}
-	err := v.conclude(v.began.Add(sinceBegan).UnixMicro())
+	err := v.conclude(v.began.Add(v.took).UnixMicro())
 	v.writeHeader()
 	if err == nil {
 		return nil

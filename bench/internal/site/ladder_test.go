@@ -1,7 +1,6 @@
 package site
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"net/http"
@@ -9,7 +8,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 )
 
 // ask makes one request with a cookie, on a server's kind of writer.
@@ -100,169 +98,94 @@ func TestEveryRungIsAskedFor(t *testing.T) {
 	}
 }
 
-// dutyChecks are how it shows that a site keeps a duty.
-var dutyChecks = []struct {
-	duty  duties
-	keeps func(*dutifulSite) error
-}{
-	{allCookies, func(s *dutifulSite) error {
-		h, c := s.signedIn()
-		if w := ask(h[ReadOne], c+"; "+c, nil); w.status != http.StatusBadRequest {
-			return fmt.Errorf("a cookie twice: status %d", w.status)
+// Each duty is kept by the rung that claims it, as it is measured, and not by
+// the rung before it: so the difference is the duty's price. A saving counts
+// as a duty here.
+func TestEveryRungKeepsItsDuty(t *testing.T) {
+	for _, ladder := range Ladders {
+		for i, rung := range ladder.Rungs {
+			if rung.adds == 0 {
+				continue
+			}
+			t.Run(ladder.Title()+"/"+rung.Name, func(t *testing.T) {
+				check := dutyChecks[rung.adds]
+				if check == nil {
+					t.Fatal("nothing shows whether it is kept")
+				}
+				if err := check(newDutifulSite(rung.owes)); err != nil {
+					t.Error(err)
+				}
+				before := ladder.Rungs[i-1]
+				if before.owes == 0 {
+					return // the floor is another implementation: TestFloorOwnsNoRequest
+				}
+				if before.owes|rung.adds != rung.owes {
+					t.Errorf("it owes more than %s and its own", before.Name)
+				}
+				if check(newDutifulSite(before.owes)) == nil {
+					t.Errorf("%s keeps it already", before.Name)
+				}
+			})
 		}
-		w := ask(h[ReadOne], c, func(r *http.Request) { r.Method = "POST"; r.Header.Set("Sec-Fetch-Site", "cross-site") })
-		return wantStatus(w, http.StatusForbidden)
-	}},
-	{limits, func(s *dutifulSite) error {
-		h, c := s.signedIn()
-		s.only().set(24, s.only().uint64(24)-2*60e6)
-		ask(h[ReadOne], c, nil)
-		if ago := time.Since(time.UnixMicro(s.only().lastSeen())); ago > time.Minute {
-			return fmt.Errorf("last seen %v ago", ago)
-		}
-		s.only().set(24, s.only().uint64(24)-idleFor)
-		return wantBody(ask(h[ReadOne], c, nil), "")
-	}},
-	{cacheHeaders, func(s *dutifulSite) error {
-		h, c := s.signedIn()
-		got := fmt.Sprint(ask(h[ReadOne], c, nil).header)
-		return want(got, "map[Cache-Control:[no-store] Vary:[Cookie]]")
-	}},
-	{toTheEnd, func(s *dutifulSite) error {
-		_, c := s.signedIn()
-		var v *visit
-		ask(s.handle(func(_ http.ResponseWriter, r *http.Request) { v, _ = sessionOf(r) }), c, nil)
-		return want(v.text(nameKey), "")
-	}},
-	{gathered, func(s *dutifulSite) error {
-		_, c := s.signedIn()
-		version := s.only().version()
-		w := ask(s.handle(func(w http.ResponseWriter, r *http.Request) {
-			v, _ := sessionOf(r)
-			v.setNumber(visitsKey, 7)
-			w.Header().Set("Stored", fmt.Sprint(s.only().version() != version))
-		}), c, nil)
-		return want(w.header.Get("Stored")+fmt.Sprint(s.only().version() != version), "falsetrue")
-	}},
-	{compareAndSwap, func(s *dutifulSite) error {
-		h, c := s.signedIn()
-		ask(s.handle(func(_ http.ResponseWriter, r *http.Request) {
-			v, _ := sessionOf(r)
-			v.setNumber("another", 7)
-			ask(h[WriteOne], c, nil)
-		}), c, nil)
-		return wantBody(ask(h[WriteOne], c, nil), "odd") // the third, after both were kept
-	}},
-	{conditional, func(s *dutifulSite) error {
-		h, c := s.signedIn()
-		w := ask(s.handle(func(w http.ResponseWriter, r *http.Request) {
-			v, _ := sessionOf(r)
-			v.setNumber(visitsKey, v.number(visitsKey)+1)
-			ask(h[WriteOne], c, nil)
-			io.WriteString(w, "kept")
-		}), c, nil)
-		return wantStatus(w, http.StatusConflict)
-	}},
-	{finalEnd, func(s *dutifulSite) error {
-		_, c := s.signedIn()
-		w := ask(s.handle(func(w http.ResponseWriter, r *http.Request) {
-			v, _ := sessionOf(r)
-			v.setNumber(visitsKey, 7)
-			s.only().set(40, 1) // its time is over, at the version that was read
-			io.WriteString(w, "answered")
-		}), c, nil)
-		if err := wantBody(w, "answered"); err != nil {
-			return err
-		}
-		_, value, _ := find(s.only()[s.only().dataAt():], visitsKey)
-		return want(fmt.Sprint(value), "[2]")
-	}},
-	{cookieLast, func(s *dutifulSite) error {
-		w := ask(s.handle(func(w http.ResponseWriter, r *http.Request) {
-			v, _ := sessionOf(r)
-			v.signIn("alice")
-			w.Header().Set("Early", fmt.Sprint(len(w.Header()["Set-Cookie"])))
-		}), "", nil)
-		return want(w.header.Get("Early")+fmt.Sprint(len(w.header["Set-Cookie"])), "01")
-	}},
-	{secureTransport, func(s *dutifulSite) error {
-		h := s.handlers(Small)
-		return wantStatus(ask(h[SignIn], "", func(r *http.Request) { r.Host = "example.com" }), http.StatusBadRequest)
-	}},
-	{familyAndPlace, func(s *dutifulSite) error {
-		h := s.handlers(Small)
-		a, b := ask(h[SignIn], "", nil).cookie(), ask(h[SignIn], "", nil).cookie()
-		if a[:len(floorCookie)+3] != b[:len(floorCookie)+3] {
-			return fmt.Errorf("%s and %s lie apart", a, b)
-		}
-		return nil
-	}},
-	{description, func(s *dutifulSite) error {
-		s.signedIn()
-		if !bytes.Contains(s.only(), []byte("aliceFirefox on Linux192.0.2.0/24")) {
-			return fmt.Errorf("kept as %q", s.only())
-		}
-		return nil
-	}},
-	{subjectIndex, func(s *dutifulSite) error {
-		h := s.handlers(Small)
-		for range mostPerSubject + 5 {
-			ask(h[SignIn], "", nil)
-		}
-		return want(fmt.Sprint(len(s.byID)), fmt.Sprint(mostPerSubject))
-	}},
-	{retirement, func(s *dutifulSite) error {
-		h, c := s.signedIn()
-		ask(h[SignIn], c, nil)
-		if err := wantStatus(ask(h[WriteOne], c, nil), http.StatusConflict); err != nil {
-			return err
-		}
-		var late *recorder // what another wrote meanwhile is in the new session
-		h, c = s.signedIn()
-		ask(s.handle(func(w http.ResponseWriter, r *http.Request) {
-			v, _ := sessionOf(r)
-			ask(h[WriteOne], c, nil)
-			v.signIn("alice")
-			w.WriteHeader(http.StatusOK)
-			late = ask(h[WriteOne], cookies(w.Header()["Set-Cookie"]), nil)
-		}), c, nil)
-		return wantBody(late, "odd")
-	}},
+	}
 }
 
-// Each duty is kept by all, and missed where it is left out: so its rung
-// measures what it says.
+// What is compared with others keeps all duties, and with one of them left out
+// it shows. Those that other duties need cannot be left out alone.
 func TestEveryDutyShows(t *testing.T) {
-	for _, check := range dutyChecks {
+	needed := ownRequest | twoClocks | idAndVerifier | ownCopy | all(sealedSteps)
+	for duty, check := range dutyChecks {
 		for _, sealed := range []duties{0, all(sealedSteps)} {
-			name := fmt.Sprintf("duty %#x, sealed %t", check.duty, sealed != 0)
-			if check.duty == finalEnd && sealed != 0 {
-				continue // its check reads what lies open
+			if sealed != 0 && openOnly.has(duty) || sealed == 0 && all(sealedSteps).has(duty) {
+				continue
 			}
-			if err := check.keeps(newDutifulSite(allDuties | sealed)); err != nil {
+			name := fmt.Sprintf("duty %#x, sealed %t", duty, sealed != 0)
+			if err := check(newDutifulSite(allDuties | sealed)); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
-			without := allDuties&^check.duty | sealed
-			if check.duty == toTheEnd {
+			if needed.has(duty) {
+				continue
+			}
+			without := allDuties&^duty | sealed
+			if duty == toTheEnd {
 				without &^= usedAgain
 			}
-			if check.keeps(newDutifulSite(without)) == nil {
+			if check(newDutifulSite(without)) == nil {
 				t.Errorf("%s: left out, and nothing shows it", name)
 			}
 		}
 	}
 }
 
-func TestSealedDataIsNotInTheTable(t *testing.T) {
-	for _, sealed := range []bool{false, true} {
-		owes := allDuties
-		if sealed {
-			owes = allDutiesSealed
+// The floor hands the server's request and writer on: the first rung's duty is
+// none of its own.
+func TestFloorOwnsNoRequest(t *testing.T) {
+	f := &floor{sessions: map[[32]byte]*floorSession{}}
+	if ownsRequest(func(h http.HandlerFunc) http.Handler { return f.handler(h) }) == nil {
+		t.Error("the floor keeps it already")
+	}
+}
+
+// A run that fills the table ends with an error: failures are not measured.
+func TestFullTableIsNoResult(t *testing.T) {
+	s := newDutifulSite(allDuties)
+	built := &httpSite{handlers: s.handlers(Small)}
+	for _, work := range []Work{SignIn, FirstSignIn} {
+		s.bytes = 0
+		v, err := built.Visitor(work)
+		if err != nil {
+			t.Fatal(err)
 		}
-		s := newDutifulSite(owes)
-		s.signedIn()
-		if bytes.Contains(s.only(), []byte(name)) == sealed {
-			t.Errorf("sealed %t: kept as %q", sealed, s.only())
+		v.Visit()
+		if err := Check(v, work); err != nil {
+			t.Errorf("%s: %v", work, err)
+		}
+		s.bytes = mostBytes
+		for range 3 { // the next ones have no cookie any more
+			v.Visit()
+			if Check(v, work) == nil {
+				t.Errorf("%s: passes with a full table", work)
+			}
 		}
 	}
 }
