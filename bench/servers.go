@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -56,7 +57,8 @@ func measureServers(o options) error {
 	perSecond := map[string][]float64{} // requests, of the clock on the wall
 	perWork := map[string][]float64{}   // requests, of the server's processor time
 	for range rounds {
-		for _, s := range servers {
+		for _, i := range rand.Perm(len(servers)) {
+			s := servers[i]
 			used, start := measure.ProcessorTimeOf(s.process), time.Now()
 			n, err := loadServer(s, 64, each)
 			if err != nil {
@@ -69,7 +71,7 @@ func measureServers(o options) error {
 	}
 	r := report.New(o.out, "servers", "Whole servers")
 	r.Say("%s\n\n%s\n", machine(), versions("node"))
-	r.Say("Requests that read one key, over loopback, 64 connections kept alive, one processor for each server and one for the load; medians of %d rounds in which the servers take turns, and of the rounds' ratios. The last columns are of requests per second of the server's own processor time, which shows whether a server waited for the load. \"net/http alone\" sends the same headers and body without sessions.\n", rounds)
+	r.Say("Requests that read one key, over loopback, 64 connections kept alive, one processor for each server and one for the load; medians of %d rounds in which the servers take turns, in a new order each, and of the rounds' ratios. The last columns are of requests per second of the server's own processor time, which shows whether a server waited for the load. \"net/http alone\" sends the same headers and body without sessions.\n", rounds)
 	chart := report.Chart{Title: "Whole servers, read one key", XName: "requests per second", YName: "requests per second"}
 	var rows [][]string
 	for _, s := range servers {
