@@ -70,14 +70,19 @@ func ours(name string, st store.Store) backend {
 			return st.Load(ctx, id(n), rec, how)
 		}
 	}
-	return backend{name: name, do: map[act]func(uint64) error{
-		create: func(n uint64) error {
+	started := func(idle time.Duration) func(n uint64) error {
+		return func(n uint64) error {
 			_, err := st.Create(ctx, store.Record{
-				ID: id(n), Version: 1, Subject: user(n), Created: now, LastSeen: now, Idle: 30 * time.Minute, Absolute: now.Add(12 * time.Hour),
+				ID: id(n), Version: 1, Subject: user(n), Created: now, LastSeen: now, Idle: idle, Absolute: now.Add(12 * time.Hour),
 				Head: dataSpace[:136], Data: dataSpace[:264],
 			}, store.Terms{Began: now, Max: 100}, now)
 			return err
-		},
+		}
+	}
+	later := now.Add(10 * time.Minute) // then those of a minute are long over, and no others
+	sweeps := &sweeper{expired: started(time.Minute), sweep: func() (int, bool, error) { return st.Sweep(ctx, later, sweepLimit) }}
+	return backend{name: name, sweeper: sweeps, do: map[act]func(uint64) error{
+		create:    started(30 * time.Minute),
 		readCopy:  read(store.Cached),
 		readFresh: read(store.Fresh),
 		update: func(n uint64) error {
@@ -104,20 +109,52 @@ func ours(name string, st store.Store) backend {
 	}}
 }
 
+// uncached is sqlitestore without its memory of records: each read asks the
+// database, as the first one after a start does. What it writes is the same.
+func uncached(path string) (backend, func(), error) {
+	st, err := sqlitestore.Open(context.Background(), path, &sqlitestore.Options{CacheBytes: -1})
+	if err != nil {
+		return backend{}, nil, err
+	}
+	b := ours("sqlitestore, no cache", st)
+	b.sweeper, b.do = nil, map[act]func(uint64) error{create: b.do[create], readFresh: b.do[readFresh], listByUser: b.do[listByUser]}
+	return b, func() { st.Close() }, nil
+}
+
 // records4k are used again, as a manager does.
 var records4k = sync.Pool{New: func() any { return &store.Record{} }}
 
-func sqliteFamily(dir string) ([]backend, func(), error) {
+func sqliteFamily(dir string) (backends []backend, stop func(), err error) {
+	var stops []func()
+	stop = func() {
+		for _, f := range stops {
+			f()
+		}
+	}
+	add := func(b backend, end func(), err error) error {
+		if end != nil {
+			stops = append(stops, end)
+		}
+		backends = append(backends, b)
+		return err
+	}
 	st, err := sqlitestore.Open(context.Background(), filepath.Join(dir, "ours.db"), nil)
 	if err != nil {
 		return nil, nil, err
 	}
-	scs, stopSCS, err := scsSQLite(filepath.Join(dir, "scs.db"))
-	if err != nil {
-		return nil, func() { st.Close() }, err
+	err = add(ours("sqlitestore", st), func() { st.Close() }, nil)
+	if err == nil {
+		err = add(uncached(filepath.Join(dir, "uncached.db")))
 	}
-	hand, stopHand, err := sqliteByHand(filepath.Join(dir, "hand.db"))
-	return []backend{ours("sqlitestore", st), scs, hand}, func() { st.Close(); stopSCS(); stopHand() }, err
+	for i, driver := range scsDrivers {
+		if err == nil {
+			err = add(scsSQLite(filepath.Join(dir, fmt.Sprint("scs", i, ".db")), driver))
+		}
+	}
+	if err == nil {
+		err = add(sqliteByHand(filepath.Join(dir, "hand.db")))
+	}
+	return backends, stop, err
 }
 
 func redisFamily(dir string) ([]backend, func(), error) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"net/url"
 	"time"
 
 	"github.com/alexedwards/scs/goredisstore"
@@ -37,21 +36,70 @@ func overSCSStore(name string, st scsStore) backend {
 	return backend{name: name, do: map[act]func(uint64) error{create: commit, readCopy: find, readFresh: find, update: commit}}
 }
 
-// openSQLite opens a database as safe against the loss of power as sqlitestore.
-func openSQLite(path string) (*sql.DB, error) {
-	options := url.Values{"_pragma": {"journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(20000)"}}
-	return sql.Open("sqlite", "file:"+path+"?"+options.Encode())
+// sweptBy adds how the store sweeps.
+func sweptBy(b backend, st scsStore, sweep func() (int, bool, error)) backend {
+	b.sweeper = &sweeper{sweep: sweep, expired: func(n uint64) error {
+		return st.Commit(scsToken(n), dataSpace[:264], time.Now().Add(-time.Hour))
+	}}
+	return b
 }
 
-func scsSQLite(path string) (backend, func(), error) {
-	db, err := openSQLite(path)
-	if err != nil {
-		return backend{}, nil, err
+// scsDriver is a driver under scs's store, with its options for a database as
+// safe against the loss of power as sqlitestore's.
+type scsDriver struct{ name, driver, options string }
+
+const (
+	scsByModernc = "scs sqlite3store"
+	scsByMattn   = "scs sqlite3store, mattn"
+)
+
+// scsDrivers are the one of sqlitestore, so that the stores are compared and
+// not drivers, and in backends_mattn.go the one of scs's documentation.
+var scsDrivers = []scsDriver{{scsByModernc, "sqlite", sqliteOptions}}
+
+const sqliteOptions = "_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=busy_timeout(20000)"
+
+func openSQLite(path string) (*sql.DB, error) {
+	return sql.Open("sqlite", "file:"+path+"?"+sqliteOptions)
+}
+
+// scsSQLite is scs's store with the best setting for each act, as its
+// documentation has none: connections for 16 readers, which stay open (by
+// default all but two are closed after each use), and one for writers, who
+// would else wait for each other's locks by trying again. A site has one
+// setting for both.
+func scsSQLite(path string, on scsDriver) (b backend, stop func(), err error) {
+	var open []*sql.DB
+	stop = func() {
+		for _, db := range open {
+			db.Close()
+		}
 	}
-	_, err = db.Exec(`CREATE TABLE sessions (token TEXT PRIMARY KEY, data BLOB NOT NULL, expiry REAL NOT NULL);
-CREATE INDEX sessions_expiry_idx ON sessions(expiry);`)
-	st := sqlite3store.NewWithCleanupInterval(db, 0)
-	return overSCSStore("scs sqlite3store", st), func() { db.Close() }, err
+	for _, connections := range []int{16, 1} {
+		db, err := sql.Open(on.driver, "file:"+path+"?"+on.options)
+		if err != nil {
+			return b, stop, err
+		}
+		db.SetMaxOpenConns(connections)
+		db.SetMaxIdleConns(connections)
+		open = append(open, db)
+	}
+	if _, err := open[1].Exec(`CREATE TABLE sessions (token TEXT PRIMARY KEY, data BLOB NOT NULL, expiry REAL NOT NULL);
+CREATE INDEX sessions_expiry_idx ON sessions(expiry);`); err != nil {
+		return b, stop, err
+	}
+	reads, writes := sqlite3store.NewWithCleanupInterval(open[0], 0), sqlite3store.NewWithCleanupInterval(open[1], 0)
+	run := func(ctx context.Context, statement string) (int64, error) {
+		result, err := open[1].ExecContext(ctx, statement)
+		if err != nil {
+			return 0, err
+		}
+		return result.RowsAffected()
+	}
+	b = sweptBy(overSCSStore(on.name, writes), writes, sweepStatement(run, "DELETE FROM sessions WHERE expiry < julianday('now')"))
+	reading := overSCSStore(on.name, reads)
+	b.do[readCopy], b.do[readFresh] = reading.do[readCopy], reading.do[readFresh]
+	return b, stop, nil
 }
 
 func scsRedis(address string) (backend, func()) {
@@ -77,5 +125,11 @@ func scsPostgres(dsn string) (backend, func(), error) {
 	}
 	_, err = pool.Exec(context.Background(), `CREATE TABLE sessions (token TEXT PRIMARY KEY, data BYTEA NOT NULL, expiry TIMESTAMPTZ NOT NULL);
 CREATE INDEX sessions_expiry_idx ON sessions (expiry);`)
-	return overSCSStore("scs pgxstore", pgxstore.NewWithCleanupInterval(pool, 0)), pool.Close, err
+	run := func(ctx context.Context, statement string) (int64, error) {
+		tag, err := pool.Exec(ctx, statement)
+		return tag.RowsAffected(), err
+	}
+	st := pgxstore.NewWithCleanupInterval(pool, 0)
+	b := sweptBy(overSCSStore("scs pgxstore", st), st, sweepStatement(run, "DELETE FROM sessions WHERE expiry < current_timestamp"))
+	return b, pool.Close, err
 }

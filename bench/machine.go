@@ -23,7 +23,7 @@ func machine() string {
 var peers = []string{
 	"github.com/alexedwards/scs/v2", "github.com/alexedwards/scs/sqlite3store", "github.com/alexedwards/scs/goredisstore", "github.com/alexedwards/scs/pgxstore",
 	"github.com/gorilla/sessions", "github.com/gin-contrib/sessions", "github.com/gofiber/fiber/v3",
-	"modernc.org/sqlite", "github.com/redis/rueidis", "github.com/redis/go-redis/v9", "github.com/jackc/pgx/v5",
+	"modernc.org/sqlite", "github.com/mattn/go-sqlite3", "github.com/redis/rueidis", "github.com/redis/go-redis/v9", "github.com/jackc/pgx/v5",
 }
 
 // versions says against what it was measured: the modules that are built in,

@@ -2,8 +2,10 @@ package main
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,27 +34,28 @@ const inUse = 5_000
 
 // backend is a store as a client sees it. Sessions 0 to inUse-1 are there.
 type backend struct {
-	name string
-	do   map[act]func(n uint64) error
-	stop func()
+	name    string
+	do      map[act]func(n uint64) error
+	sweeper *sweeper
 }
 
 // loadResult is what one round showed.
 type loadResult struct {
-	PerSecond float64
-	P50, P99  float64 // microseconds
+	Operations int
+	PerSecond  float64
+	P50, P99   float64 // microseconds
 }
 
 // measureStores measures each store beside those of scs and beside what it is
 // built on, used by hand.
 func measureStores(o options) error {
-	rounds, each := 5, 400*time.Millisecond
+	rounds, each, expired := 5, 400*time.Millisecond, 10_000
 	if o.quick {
-		rounds, each = 3, 200*time.Millisecond
+		rounds, each, expired = 3, 200*time.Millisecond, 2_000
 	}
 	r := report.New(o.out, "stores", "Stores")
 	r.Say("%s\n\n%s\n", machine(), versions("redis-server", "postgres"))
-	r.Say("Medians of %d rounds, in which the stores take turns. SQLite with WAL and synchronous=FULL, PostgreSQL with its defaults, Redis without persistence; servers run on the same machine, over loopback. %d sessions in use, with 264 bytes of sealed data. A dash: the store cannot do that.\n", rounds, inUse)
+	r.Say("Medians of %d rounds, in which the stores take turns, in a new order each. SQLite with WAL and synchronous=FULL, PostgreSQL with its defaults, Redis without persistence; servers run on the same machine, over loopback. %d sessions in use, with 264 bytes of sealed data. A dash: the store cannot do that.\n", rounds, inUse)
 	backends, stop, err := openBackends()
 	defer stop()
 	if err != nil {
@@ -63,12 +66,16 @@ func measureStores(o options) error {
 			return fmt.Errorf("%s: %w", b.name, err)
 		}
 	}
+	if err := measureSweeps(r, backends, rounds, expired); err != nil {
+		return err
+	}
 	loads := map[string]map[string][]loadResult{} // by act and clients, and name
 	for _, a := range acts {
 		for _, clients := range []int{1, 16, 256} {
 			results := map[string][]loadResult{}
 			for range rounds {
-				for _, b := range backends {
+				for _, i := range rand.Perm(len(backends)) {
+					b := backends[i]
 					if b.do[a] == nil {
 						continue
 					}
@@ -80,12 +87,15 @@ func measureStores(o options) error {
 				}
 			}
 			loads[loadName(a, clients)] = results
-			storeTable(r, fmt.Sprintf("%s, %d clients", a, clients), backends, results)
+			storeTable(r, a, clients, backends, results)
 		}
 	}
 	storeTargets(r, loads)
 	return r.Close()
 }
+
+// sampleName is a name as benchstat takes it.
+func sampleName(name string) string { return strings.NewReplacer(" ", "_", ",", "").Replace(name) }
 
 func loadName(a act, clients int) string { return fmt.Sprintf("%s %d", a, clients) }
 
@@ -102,9 +112,13 @@ func storeTargets(r *report.Report, loads map[string]map[string][]loadResult) {
 	var t targets
 	creates, reads, uncached := loads[loadName(create, 16)], loads[loadName(readCopy, 1)], loads[loadName(readFresh, 256)]
 	t.atLeast("SQLite, 16 clients, durable creates, of those grouped by hand", perSecond("sqlitestore", "SQLite by hand", creates), 0.7)
-	t.atLeast("SQLite, 16 clients, durable creates, of scs sqlite3store", perSecond("sqlitestore", "scs sqlite3store", creates), 3)
+	for _, name := range []string{scsByModernc, scsByMattn} {
+		t.atLeast("SQLite, 16 clients, durable creates, of "+name, perSecond("sqlitestore", name, creates), 3)
+	}
 	t.atMost("SQLite, cached read, time of memstore's", perSecond("memstore", "sqlitestore", reads), 2)
-	t.atLeast("SQLite, cached read, of scs sqlite3store", perSecond("sqlitestore", "scs sqlite3store", reads), 20)
+	for _, name := range []string{scsByModernc, scsByMattn} {
+		t.atLeast("SQLite, cached read, of "+name, perSecond("sqlitestore", name, reads), 20)
+	}
 	var p50 []float64
 	for _, l := range reads["redisstore"] {
 		p50 = append(p50, l.P50)
@@ -173,11 +187,12 @@ func load(do func(uint64) error, a act, clients int, d time.Duration) (loadResul
 	}
 	every := slices.Concat(took...)
 	slices.Sort(every)
-	return loadResult{float64(len(every)) / elapsed, every[len(every)/2], every[len(every)*99/100]}, nil
+	return loadResult{len(every), float64(len(every)) / elapsed, every[len(every)/2], every[len(every)*99/100]}, nil
 }
 
-func storeTable(r *report.Report, title string, backends []backend, results map[string][]loadResult) {
+func storeTable(r *report.Report, a act, clients int, backends []backend, results map[string][]loadResult) {
 	var rows [][]string
+	title := fmt.Sprintf("%s, %d clients", a, clients)
 	fmt.Fprintln(os.Stderr, title)
 	for _, b := range backends {
 		if results[b.name] == nil {
@@ -197,6 +212,10 @@ func storeTable(r *report.Report, title string, backends []backend, results map[
 		}
 		rows = append(rows, row)
 		fmt.Fprintf(os.Stderr, "  %-24s %v\n", b.name, row[1:])
+		for _, l := range results[b.name] {
+			fmt.Fprintf(&r.Samples, "BenchmarkStore/act=%s/clients=%d/store=%s\t%d\t%.1f ns/op\t%.0f p50-ns\t%.0f p99-ns\n",
+				sampleName(string(a)), clients, sampleName(b.name), l.Operations, 1e9/l.PerSecond, l.P50*1e3, l.P99*1e3)
+		}
 	}
 	r.Table(title, []string{"", "per second", "p50 µs", "p99 µs"}, rows)
 }
