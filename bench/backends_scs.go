@@ -44,8 +44,7 @@ func sweptBy(b backend, st scsStore, sweep func() (int, bool, error)) backend {
 	return b
 }
 
-// scsDriver is a driver under scs's store, with its options for a database as
-// safe against the loss of power as sqlitestore's.
+// scsDriver is a driver under scs's store, with what are sqliteOptions to it.
 type scsDriver struct{ name, driver, options string }
 
 const (
@@ -57,6 +56,8 @@ const (
 // not drivers, and in backends_mattn.go the one of scs's documentation.
 var scsDrivers = []scsDriver{{scsByModernc, "sqlite", sqliteOptions}}
 
+// sqliteOptions make a database as safe against the loss of power as
+// sqlitestore's.
 const sqliteOptions = "_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=busy_timeout(20000)"
 
 func openSQLite(path string) (*sql.DB, error) {

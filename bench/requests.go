@@ -14,13 +14,15 @@ import (
 	"github.com/coatcheck/coatcheck/bench/internal/site"
 )
 
+// heapBytes is the heap that a server has. Without one the collector would run
+// all the time, and what is measured would be how often it starts.
+const heapBytes = 64 << 20
+
 // measureRequests measures one request in process: no socket, no server, the
 // handler called as a server would. To profile one kind of work of one
 // contender there is BenchmarkSite, in internal/site/bench_test.go.
 func measureRequests(o options) error {
-	// A server has a heap. Without one the collector would run all the time,
-	// and what is measured would be how often it starts.
-	heap := make([]byte, 64<<20)
+	heap := make([]byte, heapBytes)
 	defer runtime.KeepAlive(heap)
 	rounds, each := 9, 100*time.Millisecond
 	if o.quick {

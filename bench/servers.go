@@ -118,8 +118,11 @@ func ratio(reached map[string][]float64, name, by string) float64 {
 	return measure.Median(ratios)
 }
 
-// serveJob serves a site until the input ends.
+// serveJob serves a site until the input ends, with as much heap as requests
+// have that are measured in process.
 func serveJob(args []string) (any, error) {
+	heap := make([]byte, heapBytes)
+	defer runtime.KeepAlive(heap)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err

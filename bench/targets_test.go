@@ -71,3 +71,39 @@ func TestReportsHaveTargets(t *testing.T) {
 		}
 	}
 }
+
+// The design asks for memory at one and at five million sessions, and for the
+// rest at five.
+func TestScaleTargets(t *testing.T) {
+	sizes := []int{1_000, 1_000_000, 5_000_000}
+	results := map[string][]scaleResult{}
+	for _, name := range tableNames {
+		for i := range sizes {
+			n := float64(i + 1)
+			results[name] = append(results[name], scaleResult{Stored: 100 * n, Filled: 120 * n, Churned: 130 * n, Collect: n, Mean: n, Sweep: tail{P9999: 300, Worst: n}})
+		}
+	}
+	dir := t.TempDir()
+	r := report.New(dir, "scale", "A part")
+	r.Say("2 cores.\n")
+	scaleTargets(r, sizes, results)
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(filepath.Join(dir, "scale.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"| resident bytes, 1.00 M sessions, lean, filled, of those stored | 1.20 | at most 1.30 | met |",
+		"| resident bytes, 5.00 M sessions, mixed, after churn, of those stored | 1.30 | at most 1.30 | met |",
+		"| resident bytes, 1.00 M sessions, lean, filled, of scs's | 1 | at most 0.85 | missed |",
+		"| collector's cycle, 5.00 M sessions, mixed sizes, of scs's | 1 | at most 0.0100 | missed |",
+		"| look-up during a sweep, 5.00 M sessions, signed in, p99.99 in milliseconds | 0.30 | at most 0.30 | met |",
+		"| look-up, 5.00 M sessions, signed in, of one among 1000 | 3 | - |  |",
+	} {
+		if !strings.Contains(string(content), want) {
+			t.Errorf("%q is not in\n%s", want, content)
+		}
+	}
+}
