@@ -16,6 +16,7 @@ import (
 const childArgument = "child"
 
 var jobs = map[string]func(args []string) (any, error){
+	"flat":  flatJob,
 	"scale": scaleJob,
 	"serve": serveJob,
 }

@@ -39,8 +39,8 @@
 //	servers   whole HTTP servers under load on loopback, in processes of their own
 //
 // Each part is a file here. The results are Markdown tables (NAME.md), input
-// for benchstat (NAME.txt) and charts (SVG). targets.md has the targets of all
-// parts, with what was measured.
+// for benchstat (NAME.txt, where there are rounds) and charts (SVG). targets.md
+// has the targets of all parts, with what was measured.
 package main
 
 import (

@@ -96,6 +96,7 @@ func requestTargets(r *report.Report, small, anew map[site.Work]measure.Results)
 			t.note(work+", of the floor with duties", ratio(small, aim.work, "coatcheck", "floor with duties"))
 			t.note("floor with duties: "+work+", of the floor", ratio(small, aim.work, "floor with duties", "floor"))
 			t.note("floor with duties: "+newly+", of the floor", ratio(anew, aim.work, "floor with duties", "floor"))
+			t.note("floor with duties: "+work+", times faster than scs", ratio(small, aim.work, "scs", "floor with duties"))
 		}
 		t.atLeast(work+", times faster than scs", ratio(small, aim.work, "scs", "coatcheck"), aim.scs)
 		t.note(newly+", times faster than scs", ratio(anew, aim.work, "scs", "coatcheck"))

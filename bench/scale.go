@@ -49,7 +49,11 @@ func measureScale(o options) error {
 		}
 	}
 	scaleTables(r, sizes, results)
-	scaleTargets(r, sizes, results)
+	flat, err := measureFlat(r, sizes)
+	if err != nil {
+		return err
+	}
+	scaleTargets(r, sizes, results, flat)
 	charts := []struct {
 		file, title, unit string
 		of                func(scaleResult) float64
@@ -95,7 +99,7 @@ func scaleTables(r *report.Report, sizes []int, results map[string][]scaleResult
 
 // scaleTargets compares memory from a million sessions on, and the rest at the
 // largest size.
-func scaleTargets(r *report.Report, sizes []int, results map[string][]scaleResult) {
+func scaleTargets(r *report.Report, sizes []int, results map[string][]scaleResult, flat map[string][]float64) {
 	var t targets
 	last := len(sizes) - 1
 	of := func(name string, size int) scaleResult { return results[name][size] }
@@ -119,6 +123,10 @@ func scaleTargets(r *report.Report, sizes []int, results map[string][]scaleResul
 		t.atMost("look-up during a sweep"+with+", "+name+", p99.99 in milliseconds", of("coatcheck "+name, last).Sweep.P9999/1e3, 0.3)
 	}
 	t.atMost("look-up during a sweep"+with+", lean, worst, of scs's", of("coatcheck lean", last).Sweep.Worst/of("scs", last).Sweep.Worst, 0.02)
+	for _, name := range flatNames {
+		t.note(name+": read one key"+with+", of one among "+report.Number(float64(sizes[0])), flat[name][last]/flat[name][0])
+	}
+	t.note("read one key"+with+", of the floor", flat["coatcheck"][last]/flat["floor"][last])
 	t.note("look-up"+with+", signed in, of one among "+report.Number(float64(sizes[0])), of("coatcheck signed in", last).Mean/of("coatcheck signed in", 0).Mean)
 	t.note("map of structs: look-up"+with+", of one among "+report.Number(float64(sizes[0])), of("map of structs", last).Mean/of("map of structs", 0).Mean)
 	t.write(r)

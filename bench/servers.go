@@ -85,6 +85,9 @@ func measureServers(o options) error {
 		}
 		rows = append(rows, row)
 		fmt.Fprintln(os.Stderr, row)
+		for _, n := range perSecond[s.name] {
+			fmt.Fprintf(&r.Samples, "BenchmarkServer/work=read_one_key/site=%s\t1\t%.1f ns/op\n", strings.NewReplacer(" ", "_", "/", "_").Replace(s.name), 1e9/n)
+		}
 		chart.Lines = append(chart.Lines, report.Line{Name: s.name, Y: []float64{measure.Median(perSecond[s.name])}})
 	}
 	r.Table("Read one key", []string{"", "requests/s", "x net/http", "x scs", "x express-session", "processor µs each", "x net/http", "x scs", "x express-session"}, rows)

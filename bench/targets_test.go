@@ -83,10 +83,11 @@ func TestScaleTargets(t *testing.T) {
 			results[name] = append(results[name], scaleResult{Stored: 100 * n, Filled: 120 * n, Churned: 130 * n, Collect: n, Mean: n, Sweep: tail{P9999: 300, Worst: n}})
 		}
 	}
+	flat := map[string][]float64{"floor": {1, 2, 3}, "coatcheck": {1, 2, 2.5}}
 	dir := t.TempDir()
 	r := report.New(dir, "scale", "A part")
 	r.Say("2 cores.\n")
-	scaleTargets(r, sizes, results)
+	scaleTargets(r, sizes, results, flat)
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -100,6 +101,7 @@ func TestScaleTargets(t *testing.T) {
 		"| resident bytes, 1.00 M sessions, lean, filled, of scs's | 1 | at most 0.85 | missed |",
 		"| collector's cycle, 5.00 M sessions, mixed sizes, of scs's | 1 | at most 0.0100 | missed |",
 		"| look-up during a sweep, 5.00 M sessions, signed in, p99.99 in milliseconds | 0.30 | at most 0.30 | met |",
+		"| coatcheck: read one key, 5.00 M sessions, of one among 1000 | 2.50 | - |  |",
 		"| look-up, 5.00 M sessions, signed in, of one among 1000 | 3 | - |  |",
 	} {
 		if !strings.Contains(string(content), want) {

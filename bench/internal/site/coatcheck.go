@@ -14,7 +14,17 @@ var (
 	visitsOf = coatcheck.NewKey[int](visitsKey)
 )
 
-func newCoatcheck(p Payload) (Site, error) { return overStore(memstore.New(nil), p) }
+// newCoatcheck is this project as its README begins, over memstore. A session
+// is found and copied when a handler asks for it. After a sign-in the session
+// before stays for late requests, so the table grows during a round, by what is
+// new memory each time. Those of the floor and of scs do not, and in a server
+// this one does not either, once what was retired is swept out and its memory
+// used again. A round is too short for that: it is left as it is, to no
+// advantage of this project.
+func newCoatcheck(p Payload) (Site, error) {
+	// The default bound of 1 GiB is that of two million sessions: see Crowd.
+	return overStore(memstore.New(&memstore.Options{MaxBytes: 16 << 30}), p)
+}
 
 // outside hides that a store keeps its records in this process, so that they
 // are sealed.

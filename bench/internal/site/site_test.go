@@ -100,6 +100,29 @@ func TestAnewDoesTheSame(t *testing.T) {
 	}
 }
 
+func TestCrowdReadsItsSessions(t *testing.T) {
+	for _, name := range []string{"floor", "coatcheck", "coatcheck sealed"} {
+		contender, err := site.Named(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := contender.New(site.Small)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := site.Crowd(s, 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 200 {
+			v.Visit()
+			if err := site.Check(v, site.ReadOne); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+		}
+	}
+}
+
 // answered is a visitor with one answer.
 type answered struct {
 	body string
