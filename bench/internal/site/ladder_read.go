@@ -62,7 +62,7 @@ func (v *visit) present(t token) {
 	}
 	v.token = t
 	if v.load() {
-		v.standing = v.judge(v.began.UnixMicro())
+		v.standing = v.judge(v.now.UnixMicro())
 	}
 	if v.standing == holds {
 		v.err = v.unseal()

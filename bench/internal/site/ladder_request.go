@@ -18,8 +18,7 @@ type visit struct {
 	context.Context // of the request as it came
 	writer          http.ResponseWriter
 	site            *dutifulSite
-	began           time.Time
-	took            time.Duration // until the answer started
+	now             time.Time // as last read: when the request began, then when its answer started
 	mu              sync.Mutex
 	opened          bool // the session has been asked for
 	started         bool // the final header is about to go out
@@ -138,7 +137,7 @@ func (h *dutifulHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s := h.site
 	v := &visit{Context: r.Context(), writer: w, site: s}
 	if s.owes.has(twoClocks) {
-		v.began = time.Now()
+		v.now = time.Now()
 	}
 	v.request = *r.WithContext(v)
 	if s.owes.has(allCookies) && s.refuses(r) {
@@ -210,12 +209,12 @@ func (v *visit) start() error {
 	}
 	v.started = true
 	if v.site.owes.has(twoClocks) {
-		v.took = time.Since(v.began)
+		v.now = v.now.Add(time.Since(v.now))
 	}
 	if !v.opened {
 		return nil
 	}
-	err := v.conclude(v.began.Add(v.took).UnixMicro())
+	err := v.conclude(v.now.UnixMicro())
 	v.writeHeader()
 	if err == nil {
 		return nil

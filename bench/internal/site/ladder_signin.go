@@ -21,7 +21,7 @@ const (
 func (v *visit) signIn(subject string) error {
 	v.lock()
 	defer v.unlock()
-	s, now := v.site, v.began.UnixMicro()
+	s, now := v.site, v.now.UnixMicro()
 	if err := v.writable(); err != nil && !errors.Is(err, errNobody) {
 		return err
 	}
