@@ -98,7 +98,7 @@ func scaleTables(r *report.Report, sizes []int, results map[string][]scaleResult
 }
 
 // scaleTargets compares memory from a million sessions on, and the rest at the
-// largest size.
+// largest size, which a quick run has too few of for a verdict.
 func scaleTargets(r *report.Report, sizes []int, results map[string][]scaleResult, flat map[string][]float64) {
 	var t targets
 	last := len(sizes) - 1
@@ -118,11 +118,15 @@ func scaleTargets(r *report.Report, sizes []int, results map[string][]scaleResul
 		t.atMost("resident bytes"+with+", lean, after churn, of scs's", lean.Churned/scs.Churned, 0.6)
 	}
 	with := ", " + report.Number(float64(sizes[last])) + " sessions"
-	t.atMost("collector's cycle"+with+", mixed sizes, of scs's", of("coatcheck mixed", last).Collect/of("scs mixed", last).Collect, 0.01)
-	for _, name := range []string{"lean", "signed in", "mixed"} {
-		t.atMost("look-up during a sweep"+with+", "+name+", p99.99 in milliseconds", of("coatcheck "+name, last).Sweep.P9999/1e3, 0.3)
+	atMost := t.atMost
+	if sizes[last] < 5_000_000 { // at which the targets are set
+		atMost = func(what string, measured, _ float64) { t.note(what, measured) }
 	}
-	t.atMost("look-up during a sweep"+with+", lean, worst, of scs's", of("coatcheck lean", last).Sweep.Worst/of("scs", last).Sweep.Worst, 0.02)
+	atMost("collector's cycle"+with+", mixed sizes, of scs's", of("coatcheck mixed", last).Collect/of("scs mixed", last).Collect, 0.01)
+	for _, name := range []string{"lean", "signed in", "mixed"} {
+		atMost("look-up during a sweep"+with+", "+name+", p99.99 in milliseconds", of("coatcheck "+name, last).Sweep.P9999/1e3, 0.3)
+	}
+	atMost("look-up during a sweep"+with+", lean, worst, of scs's", of("coatcheck lean", last).Sweep.Worst/of("scs", last).Sweep.Worst, 0.02)
 	for _, name := range flatNames {
 		t.note(name+": read one key"+with+", of one among "+report.Number(float64(sizes[0])), flat[name][last]/flat[name][0])
 	}
