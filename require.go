@@ -137,6 +137,9 @@ func navigation(r *http.Request) bool {
 // again, else the one that the form was on.
 func wayBack(r *http.Request) string {
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		if localPath(r.RequestURI) {
+			return r.RequestURI // as it was asked for: StripPrefix and its like change the URL
+		}
 		return nextPath(r.URL.RequestURI())
 	}
 	if from, err := url.Parse(r.Referer()); err == nil && from.Host == r.Host {

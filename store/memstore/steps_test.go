@@ -328,8 +328,9 @@ func (h *history) sweep(limit int) (more bool) {
 // sweepRound finishes the round that has begun, and does another.
 func (h *history) sweepRound() {
 	h.t.Helper()
+	limit := 1 + h.random.IntN(30)
 	for range 2 {
-		for h.sweep(50) {
+		for h.sweep(limit) {
 		}
 	}
 	if !h.alone {
