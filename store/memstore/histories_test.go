@@ -66,6 +66,7 @@ func TestHistories(t *testing.T) {
 					checkSubjects(t, h.s)
 					if step%50 == 0 {
 						h.checkRecords()
+						checkWiped(t, h.s)
 					}
 				}
 				h.checkRecords()

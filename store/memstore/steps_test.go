@@ -70,7 +70,7 @@ func (h *history) create() {
 	switch {
 	case !terms.Began.IsZero() && h.refused(rec.Subject, terms.Began):
 		h.wants("Create", err, store.ErrSubjectEnded)
-	case there && !errors.Is(err, store.ErrExists) && h.mayVanish(h.records[rec.ID]):
+	case there && !errors.Is(err, store.ErrExists) && h.mayBeGone(h.records[rec.ID]):
 		h.settleCreate(rec, over, evicted, err) // it had vanished before
 	case there:
 		h.wants("Create", err, store.ErrExists)
@@ -152,7 +152,7 @@ func (h *history) update() {
 	switch {
 	case !known || !was.Live(h.now):
 		h.wants("Update", err, store.ErrNotFound)
-	case errors.Is(err, store.ErrNotFound) && h.mayVanish(was):
+	case errors.Is(err, store.ErrNotFound) && h.mayBeGone(was):
 		h.settle(store.ID{})
 	case version != was.Version:
 		h.wants("Update", err, store.ErrConflict)
@@ -186,7 +186,7 @@ func (h *history) touch() {
 	switch {
 	case !known || !rec.Live(at):
 		h.wants("Touch", err, store.ErrNotFound)
-	case errors.Is(err, store.ErrNotFound) && h.mayVanish(rec):
+	case errors.Is(err, store.ErrNotFound) && h.mayBeGone(rec):
 		h.settle(store.ID{})
 	case err != nil:
 		h.fail("Touch: %v", err)
@@ -251,7 +251,7 @@ func (h *history) load() {
 	switch {
 	case err == nil && known:
 		h.equal(got, want)
-	case known && h.mayVanish(want) && errors.Is(err, store.ErrNotFound):
+	case known && h.mayBeGone(want) && errors.Is(err, store.ErrNotFound):
 		h.settle(store.ID{})
 	case known || !errors.Is(err, store.ErrNotFound):
 		h.fail("Load: %v", err)
