@@ -3,6 +3,7 @@ package coatcheck
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 )
@@ -127,12 +128,23 @@ func (g *floodgate) pass(kind Kind, now time.Time) (missed int, ok bool) {
 // hears reports whether anybody is told of events of that kind.
 func (m *Manager) hears(kind Kind) bool { return m.config.OnEvent != nil || kind.logged() }
 
+// maxDetail bounds Event.Detail, in bytes: a path or a host, which may be as
+// long as the server reads, is not to fill the log.
+const maxDetail = 500
+
+func brief(detail string) string {
+	if len(detail) <= maxDetail {
+		return detail
+	}
+	return strings.ToValidUTF8(detail[:maxDetail], "") + " …"
+}
+
 // emit hands an event to whoever listens.
 func (m *Manager) emit(e Event) {
 	if !m.hears(e.Kind) {
 		return
 	}
-	e.Time = m.now()
+	e.Time, e.Detail = m.now(), brief(e.Detail)
 	if m.config.OnEvent != nil {
 		m.config.OnEvent(e)
 	}

@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/coatcheck/coatcheck"
 	"github.com/coatcheck/coatcheck/coatchecktest"
@@ -236,5 +238,34 @@ func TestRule14AnEventCannotForgeALogLine(t *testing.T) {
 	site.Visitor().PostFrom("https://evil.example", "/a%0alevel=ERROR%20msg=forged", nil)
 	if lines := strings.Count(log.String(), "\n"); lines != 1 || strings.Contains(log.String(), " level=ERROR") {
 		t.Errorf("the log has %d lines:\n%s", lines, log.String())
+	}
+}
+
+// TestRule14AnEventIsShort: what a request says of itself may be as long as the
+// server reads, a megabyte, and is not to fill the log.
+func TestRule14AnEventIsShort(t *testing.T) {
+	var log bytes.Buffer
+	site := coatchecktest.New(t, coatcheck.Config{Logger: slog.New(slog.NewTextHandler(&log, nil))}, page(whoami))
+	long := strings.Repeat("ü", 1<<16)
+	site.Visitor().PostFrom("https://evil.example", "/"+long, nil)
+	v := site.Visitor()
+	v.SetCookie(signedInCookie + "=" + strings.Repeat("A", 4000) + "; Path=/; Secure")
+	r := httptest.NewRequest("POST", "http://"+strings.Repeat("a", 1<<16)+"/", nil)
+	w := httptest.NewRecorder()
+	site.Manager().HandlerFunc(func(_ http.ResponseWriter, r *http.Request, s *coatcheck.Session) error {
+		return s.SignIn(r.Context(), "alice")
+	}).ServeHTTP(w, r)
+	v.Get("/")
+	events := site.Events()
+	if len(events) != 3 {
+		t.Errorf("%d events, want 3", len(events))
+	}
+	for _, e := range events {
+		if len(e.Detail) > 600 || !utf8.ValidString(e.Detail) {
+			t.Errorf("an event %q with %d bytes", e.Kind, len(e.Detail))
+		}
+	}
+	if log.Len() > 4000 {
+		t.Errorf("three requests wrote %d bytes to the log", log.Len())
 	}
 }
