@@ -62,6 +62,7 @@ func TestCSRFTokensAreFoundWhereFormsAndScriptsPutThem(t *testing.T) {
 		{"WebSocket", with(httptest.NewRequest("GET", "/", nil), "Upgrade", "websocket"), "alice||"},
 		{"WebSocket over HTTP/2", webSocketOverHTTP2(), "alice||"},
 		{"none", form(url.Values{"field": {"x"}}), ""},
+		{"none in what is no handshake but says so", with(form(url.Values{"field": {"x"}}), "Upgrade", "websocket"), ""},
 		{"none and no body", httptest.NewRequest("POST", "/", nil), ""},
 		{"empty", form(url.Values{"csrf_token": {""}}), ""},
 		{"in the query", httptest.NewRequest("POST", "/?csrf_token="+token, nil), ""},

@@ -76,10 +76,14 @@ func safe(r *http.Request) bool {
 }
 
 // handshake reports whether the request opens a WebSocket, over HTTP/1 (RFC
-// 6455) or HTTP/2 (RFC 8441).
+// 6455) or HTTP/2 (RFC 8441). What has another method is none, whatever it says.
 func handshake(r *http.Request) bool {
-	if r.Method == http.MethodConnect {
+	switch r.Method {
+	case http.MethodGet:
+	case http.MethodConnect:
 		return r.Header.Get(":protocol") != ""
+	default:
+		return false
 	}
 	for _, v := range r.Header["Upgrade"] {
 		if strings.Contains(strings.ToLower(v), "websocket") {
