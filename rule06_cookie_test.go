@@ -156,6 +156,12 @@ func forgeries(k tokens) []forgery {
 	return []forgery{
 		{"one's own", []string{id(k.good)}, 200, "alice", none, ""},
 		{"among 500 others", []string{strings.Repeat("a=1; ", 500) + id(k.good)}, 200, "alice", none, ""},
+		{"in a line of its own", []string{"a=1", id(k.good), "b=2"}, 200, "alice", none, ""},
+		{"after what RFC 2965 sent", []string{"$Version=1; " + id(k.good) + "; $Path=/"}, 200, "alice", none, ""},
+		{"beside a visit of somebody else", []string{visitCookie + "=" + k.visit + "; " + id(k.good)}, 200, "alice", none, ""},
+		{"after a comma", []string{"a=1, " + id(k.good)}, 200, "", none, ""},
+		{"before a comma", []string{id(k.good) + ", a=1"}, 200, "", forged, coatcheck.ReasonMalformed},
+		{"percent-encoded", []string{id("%" + fmt.Sprintf("%x", k.good[0]) + k.good[1:])}, 200, "", forged, coatcheck.ReasonMalformed},
 		{"empty", []string{id("")}, 200, "", none, ""},
 		{"forged whole", []string{id(strings.Repeat("A", 64))}, 200, "", forged, coatcheck.ReasonUnknown},
 		{"id without its secret", []string{id(k.good[:22] + strings.Repeat("A", 42))}, 200, "", forged, coatcheck.ReasonWrongSecret},
