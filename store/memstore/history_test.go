@@ -38,6 +38,7 @@ type history struct {
 	ids      []store.ID
 	subjects []string
 	steps    int
+	large    int      // one record in so many is
 	trace    []string // the last steps
 
 	records   map[store.ID]store.Record
@@ -54,7 +55,7 @@ type history struct {
 // by which the index finds them. name keeps histories on one store apart.
 func newHistory(t *testing.T, s *Store, random *rand.Rand, name byte, ids int) *history {
 	h := &history{
-		t: t, s: s, random: random, now: noon,
+		t: t, s: s, random: random, now: noon, large: pick(random, []int{4, 24, 24}),
 		records: map[store.ID]store.Record{}, births: map[store.ID]int{}, marks: map[string]time.Time{},
 		changed: map[store.ID]bool{}, told: map[store.ID]bool{},
 	}
@@ -290,7 +291,7 @@ func checkWiped(t *testing.T, s *Store) {
 func (h *history) drawRecord(id store.ID) store.Record {
 	random := h.random
 	size := int(random.ExpFloat64() * 300)
-	switch random.IntN(24) {
+	switch random.IntN(h.large) {
 	case 0:
 		size = random.IntN(100 << 10)
 	case 1:

@@ -43,7 +43,7 @@ func (h *history) step() {
 		h.walk()
 	case dice < 960:
 		if h.alone && !h.inside {
-			h.now = h.now.Add(time.Duration(h.random.IntN(6)) * time.Minute)
+			h.now = h.now.Add(pick(h.random, []time.Duration{0, time.Second, time.Minute, 5 * time.Minute, 5 * time.Minute, 95 * time.Minute}))
 		}
 	default:
 		h.load()
@@ -328,7 +328,7 @@ func (h *history) sweep(limit int) (more bool) {
 // sweepRound finishes the round that has begun, and does another.
 func (h *history) sweepRound() {
 	h.t.Helper()
-	limit := 1 + h.random.IntN(30)
+	limit := 1 + h.random.IntN(8)
 	for range 2 {
 		for h.sweep(limit) {
 		}
