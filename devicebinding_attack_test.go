@@ -88,6 +88,7 @@ func TestAnOfferTakenUpByManyAtOnceBindsOneKey(t *testing.T) {
 func TestAnotherUsersDeviceRenewsNothing(t *testing.T) {
 	srv := newServer(t, memory(), binds(dbsc.Prefer))
 	alice, mallory := srv.bound("alice"), srv.bound("mallory")
+	carol := srv.signedInDevice("carol") // whose offer is open
 	before := srv.record(alice.id()).Version
 	signs := func(challenge string) string { return mallory.proof(challenge) }
 	for what, c := range map[string]struct {
@@ -102,6 +103,7 @@ func TestAnotherUsersDeviceRenewsNothing(t *testing.T) {
 		"hers beside alice's cookie":           {alice.without(), mallory.name, signs(mallory.challenge), "refresh", 400},
 		"a registration by alice's name":       {mallory.without(signedInCookie), "", signs(alice.name + ":" + alice.challenge), "register", 400},
 		"a registration by alice's challenge":  {mallory.without(signedInCookie), "", signs(alice.challenge), "register", 400},
+		"a registration by carol's name":       {mallory.without(signedInCookie), "", signs(carol.id().String() + ":" + mallory.offered[33:]), "register", 400},
 		"a registration of a session of zeros": {mallory.without(signedInCookie), "", signs(strings.Repeat("0", 32) + ":x"), "register", 200},
 	} {
 		x := c.sender.send(c.path, map[string]string{dbsc.HeaderSession: c.name, dbsc.HeaderResponse: c.proof})
@@ -117,6 +119,7 @@ func TestAnotherUsersDeviceRenewsNothing(t *testing.T) {
 		d.refresh().wantStatus(http.StatusOK)
 	}
 	alice.wantUser("alice")
+	carol.register().wantStatus(http.StatusOK)
 }
 
 // What no browser sends is refused before it costs a write, and nothing of it

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/coatcheck/coatcheck"
@@ -148,4 +149,48 @@ func TestRule1WorkOutlivesRotation(t *testing.T) {
 			t.Errorf("the work ended by %v, want by the sign-out", x.err)
 		}
 	})
+}
+
+// Work whose own write has learned of the end first is told the same: a store
+// that does not tell of changes is looked at every few seconds.
+func TestRule1WorkIsToldWhatItsOwnWriteWasTold(t *testing.T) {
+	for name, c := range map[string]struct {
+		end  func(srv *server, b *browser)
+		want error
+		why  coatcheck.Reason
+	}{
+		"superseded":       {func(_ *server, b *browser) { b.must(signIn("alice")) }, coatcheck.ErrStale, coatcheck.ReasonReplaced},
+		"ended by another": {func(srv *server, b *browser) { srv.End(ctx, b.id()) }, coatcheck.ErrEnded, coatcheck.ReasonByAnother},
+		"signs out itself": {nil, coatcheck.ErrEnded, coatcheck.ReasonSignOut},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				srv := newServer(t, struct{ store.Store }{memory()})
+				b := srv.signedIn("alice")
+				x := b.begin(func(x *exchange, s *coatcheck.Session) error {
+					over := s.Context(context.Background())
+					synctest.Wait() // it was looked at, and is to be in 5 seconds
+					x.pause()
+					if c.end == nil {
+						if err := s.End(ctx); err != nil {
+							return err
+						}
+					}
+					err := s.Update(ctx, func() error { return textKey.Set(s, "x") })
+					if !errors.Is(err, c.want) {
+						t.Errorf("a write is told %v, want %v", err, c.want)
+					}
+					<-over.Done()
+					return context.Cause(over)
+				})
+				if c.end != nil {
+					c.end(srv, b)
+				}
+				var why *coatcheck.EndedError
+				if x.run(); !errors.As(x.err, &why) || why.Reason != c.why || !errors.Is(x.err, c.want) {
+					t.Errorf("the work is told %v, want %q", x.err, c.why)
+				}
+			})
+		})
+	}
 }

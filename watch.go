@@ -123,10 +123,11 @@ func (s *Session) lookOut(d *doneState) {
 func (s *Session) look(ctx context.Context) (over Reason, next time.Duration) {
 	m := s.manager
 	s.mu.Lock()
-	if s.standing() != holds {
+	if s.closed {
 		s.mu.Unlock()
 		return ReasonSignOut, 0
 	}
+	// Also where the request's own write has met the end: the record says why.
 	probe := &Session{manager: m, held: &held{token: s.token, ticket: s.ticket}}
 	s.mu.Unlock()
 	err := m.load(ctx, probe.token.ID, &probe.record, store.Fresh)
