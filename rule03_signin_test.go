@@ -3,6 +3,7 @@ package coatcheck_test
 import (
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"testing"
 	"time"
@@ -438,4 +439,75 @@ func TestRule3OtherSitesCannotReplaceASignIn(t *testing.T) {
 			})
 		}
 	})
+}
+
+// A proof that is no newer than the last one, as an identity provider gives
+// that did not ask again, neither freshens nor prolongs the session
+// (ASVS-7.6.1, NIST-63C-4.7-b).
+func TestRule3AnOldProofProlongsNothing(t *testing.T) {
+	everyStore(t, func(t *testing.T, open func() store.Store) {
+		srv := newServer(t, open())
+		began := srv.clock.Now()
+		b := srv.signedIn("alice", coatcheck.AtLevel(2))
+		srv.clock.advance(20 * time.Minute)
+		prove := func(options ...coatcheck.SignInOption) coatcheck.Info {
+			b.must(func(_ *exchange, s *coatcheck.Session) error { return s.Reauthenticate(ctx, options...) })
+			return b.look().Info()
+		}
+		before := b.look().Info()
+		for _, at := range []time.Time{began.Add(-time.Hour), began} {
+			after := prove(coatcheck.AtLevel(2), coatcheck.AuthenticatedAt(at))
+			if !after.Absolute.Equal(before.Absolute) || !after.AuthenticatedAt.Equal(before.AuthenticatedAt) || after.Level != 2 {
+				t.Errorf("a proof of %v before makes\n%+v of\n%+v", began.Sub(at), after, before)
+			}
+		}
+		later := began.Add(10 * time.Minute)
+		if after := prove(coatcheck.AtLevel(2), coatcheck.AuthenticatedAt(later)); !after.Absolute.After(before.Absolute) || !after.AuthenticatedAt.Equal(later) {
+			t.Errorf("a newer proof makes %+v of %+v", after, before)
+		}
+		if after := prove(coatcheck.AtLevel(3), coatcheck.AuthenticatedAt(began)); after.Level != 3 || !after.AuthenticatedAt.Equal(began) {
+			t.Errorf("a stronger proof makes %+v", after)
+		}
+	})
+}
+
+// What a session cannot be is refused, and nobody is signed in (CK-34: browsers
+// keep no cookie longer than 400 days).
+func TestRule3OptionsOutOfBoundsAreRefused(t *testing.T) {
+	const day = 24 * time.Hour
+	for name, c := range map[string]struct {
+		profile coatcheck.Profile
+		option  coatcheck.SignInOption
+		good    bool
+	}{
+		"level 0":                   {option: coatcheck.AtLevel(0)},
+		"a negative level":          {option: coatcheck.AtLevel(-1)},
+		"level 255":                 {option: coatcheck.AtLevel(255), good: true},
+		"level 256":                 {option: coatcheck.AtLevel(256)},
+		"400 days":                  {option: coatcheck.Remember(400 * day), good: true},
+		"longer than browsers":      {option: coatcheck.Remember(400*day + 1)},
+		"a negative time":           {option: coatcheck.Remember(-1)},
+		"30 days at AAL1":           {profile: coatcheck.NISTAAL1, option: coatcheck.Remember(30 * day), good: true},
+		"longer than AAL1":          {profile: coatcheck.NISTAAL1, option: coatcheck.Remember(30*day + 1)},
+		"longer than AAL2":          {profile: coatcheck.NISTAAL2, option: coatcheck.Remember(day + 1)},
+		"longer than AAL3":          {profile: coatcheck.NISTAAL3, option: coatcheck.Remember(12*time.Hour + 1)},
+		"a proof a moment from now": {option: coatcheck.AuthenticatedAt(newHandClock().now.Add(5 * time.Second)), good: true},
+		"a proof of the future":     {option: coatcheck.AuthenticatedAt(newHandClock().now.Add(5*time.Second + 1))},
+	} {
+		srv := newServer(t, memory(), func(config *coatcheck.Config) { config.Profile = c.profile })
+		r, w := srv.browser().request(ctx), httptest.NewRecorder()
+		r.Method = http.MethodGet // for which no profile asks for a token
+		var err error
+		srv.HandlerFunc(func(_ http.ResponseWriter, r *http.Request, s *coatcheck.Session) error {
+			err = s.SignIn(r.Context(), "alice", c.option)
+			return err
+		}).ServeHTTP(w, r)
+		list, _ := srv.List(ctx, "alice")
+		if (err == nil) != c.good || (len(w.Header()["Set-Cookie"]) == 1) != c.good || (len(list) == 1) != c.good {
+			t.Errorf("%s: %v, %d sessions", name, err, len(list))
+		}
+		if c.good && list[0].AuthenticatedAt.After(srv.clock.Now()) {
+			t.Errorf("%s: proved in the future", name)
+		}
+	}
 }

@@ -275,7 +275,8 @@ func (s *Session) withdraw(ctx context.Context, id ID) {
 // session keeps its id; its secret and data key are new, so that a copied
 // cookie is dead, and both its clocks start again. With AtLevel a stronger
 // proof raises the level; a weaker one leaves level and freshness as they are,
-// and the absolute limit too. Remember and Device stay as they were at sign-in.
+// and the absolute limit too, and so does one that is no newer than the last
+// (AuthenticatedAt). Remember and Device stay as they were at sign-in.
 //
 // As with SignIn nothing happens if the visitor has gone before. Errors:
 // ErrNotSignedIn, and those of SignIn. ErrStale also if the request
@@ -301,7 +302,7 @@ func (s *Session) Reauthenticate(ctx context.Context, options ...SignInOption) e
 			}
 		}
 		err := s.replaceSecret(ctx, func(n *successor, now time.Time) {
-			if o.level < int(n.head.Level) {
+			if level := int(n.head.Level); o.level < level || o.level == level && !o.authenticated.After(n.head.Authenticated) {
 				return
 			}
 			n.head.Level = uint8(o.level)
