@@ -129,6 +129,22 @@ func filesAndFunctionsAreSmall(tree *houseTree) (broken []string) {
 	return broken
 }
 
+// secretsAreDrawnByCryptoRand, which ends the program where it fails (F-37). What is
+// drawn elsewhere, such as versions and pauses, is no secret.
+func secretsAreDrawnByCryptoRand(tree *houseTree) (broken []string) {
+	for _, file := range tree.files {
+		if file.test || file.dir != "dbsc" && file.dir != "internal/secret" {
+			continue
+		}
+		for _, spec := range file.syntax.Imports {
+			if strings.HasPrefix(importPath(spec), "math/rand") {
+				broken = append(broken, tree.at(spec.Pos(), "a secret that can be guessed: import crypto/rand"))
+			}
+		}
+	}
+	return broken
+}
+
 // skipsCanBeForbidden: a test may be skipped only where the same function turns
 // the skip into a failure when everything is required.
 func skipsCanBeForbidden(tree *houseTree) (broken []string) {

@@ -69,6 +69,10 @@ var houseRules = map[string]houseRule{
 		"in a kit, not in a test":  {"store/storetest/a.go": "package storetest\nimport \"testing\"\nfunc Run(t *testing.T) { t.Skip() }\n"},
 		"in a function's variable": {"a_test.go": "package coatcheck_test\nimport \"testing\"\nvar skip = func(t *testing.T) { t.Skip() }\n"},
 	}},
+	"secrets are drawn by crypto/rand": {secretsAreDrawnByCryptoRand, map[string]map[string]string{
+		"a secret": {"internal/secret/a.go": "package secret\nimport _ \"math/rand/v2\"\n"},
+		"a ticket": {"dbsc/a.go": "package dbsc\nimport _ \"math/rand\"\n"},
+	}},
 	"packages are named for what they hold": {packagesAreNamedForWhatTheyHold, map[string]map[string]string{
 		"a package":   {"internal/seal/a.go": "package utils\n"},
 		"a directory": {"internal/helpers/a.go": "package seal\n"},
