@@ -116,7 +116,7 @@ func (g *floodgate) pass(kind Kind, now time.Time) (missed int, ok bool) {
 	if g.last == nil {
 		g.last, g.missed = map[Kind]time.Time{}, map[Kind]int{}
 	}
-	if last, seen := g.last[kind]; seen && now.Sub(last) < time.Second {
+	if last, seen := g.last[kind]; seen && now.Sub(last).Abs() < time.Second { // also where the clock was set back
 		g.missed[kind]++
 		return 0, false
 	}

@@ -269,3 +269,19 @@ func TestRule14AnEventIsShort(t *testing.T) {
 		t.Errorf("three requests wrote %d bytes to the log", log.Len())
 	}
 }
+
+// TestRule14AClockThatIsSetBackSilencesNothing: what an operator must see is
+// not held back until the clock has caught up.
+func TestRule14AClockThatIsSetBackSilencesNothing(t *testing.T) {
+	var log bytes.Buffer
+	srv := newServer(t, memory(), func(c *coatcheck.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	b := srv.browser()
+	b.cookies[signedInCookie] = "nonsense"
+	for i, back := range []time.Duration{0, 0, time.Hour, time.Millisecond} {
+		srv.clock.advance(-back)
+		b.must(read)
+		if got, want := strings.Count(log.String(), "\n"), []int{1, 1, 2, 2}[i]; got != want {
+			t.Errorf("after %d forged tokens, the last %v back, the log has %d lines, want %d", i+1, back, got, want)
+		}
+	}
+}
