@@ -85,7 +85,9 @@ func (s *Session) mayHaveToken() error {
 // VerifyCSRF returns nil if the request holds a token of its session's
 // CSRFToken: in the field csrf_token of a form body, which it reads if need be,
 // or in the header X-CSRF-Token. Otherwise ErrCSRFToken, or an error of Get.
-// The visitor stays signed in.
+// The visitor stays signed in. Of a form with files all is read, and written to
+// disk as ParseMultipartForm does, before a handler can set a limit: set one
+// outside, by http.MaxBytesHandler, or send the token in the header.
 func (m *Manager) VerifyCSRF(r *http.Request) error {
 	s, err := m.Get(r)
 	if err != nil {
