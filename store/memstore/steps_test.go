@@ -74,7 +74,7 @@ func (h *history) create() {
 		h.settleCreate(rec, over, evicted, err) // it had vanished before
 	case there:
 		h.wants("Create", err, store.ErrExists)
-	case len(over) > 0 && terms.Refuse && (h.loss != anythingVanishes || err != nil):
+	case len(over) > 0 && terms.Refuse && (h.loss != anythingVanishes || errors.Is(err, store.ErrLimit)):
 		h.wants("Create", err, store.ErrLimit)
 	default:
 		h.settleCreate(rec, over, evicted, err)
