@@ -231,6 +231,10 @@ func (c *Config) validate() error {
 		refuse(true, "DeviceBound: %v", err)
 	}
 	refuse(c.DeviceBound.Mode != dbsc.Off && c.InsecureHTTP, "DeviceBound needs TLS: leave out InsecureHTTP")
+	// A binding that browsers do not keep would sign everybody out when the
+	// short-lived cookie ends.
+	refuse(c.DeviceBound.Mode != dbsc.Off && c.InsecureCrossSite, "DeviceBound: browsers renew no Partitioned cookie: leave out InsecureCrossSite")
+	refuse(c.DeviceBound.Mode != dbsc.Off && c.InsecureDomain != "", "DeviceBound: browsers renew the cookie for one host alone: leave out InsecureDomain")
 	c.validateProfile(refuse)
 	for _, name := range c.cookieNames() {
 		if err := c.cookieAttributes().Check(name); err != nil && len(errs) == 0 {

@@ -375,3 +375,23 @@ func TestWithoutDeviceBindingThePathsAreTheSites(t *testing.T) {
 		t.Error("a GET is not told what is allowed")
 	}
 }
+
+// Chromium refuses a binding of a Partitioned cookie, and renews one for the
+// host alone that registered it: both would sign everybody out when the
+// short-lived cookie ends.
+func TestABindingThatBrowsersDoNotKeepIsRefused(t *testing.T) {
+	for remedy, config := range map[string]coatcheck.Config{
+		"leave out InsecureCrossSite": {InsecureCrossSite: true},
+		"leave out InsecureDomain":    {InsecureDomain: "shop.example"},
+	} {
+		if _, err := coatcheck.New(config); err != nil {
+			t.Errorf("without DeviceBound: %v", err)
+		}
+		for _, mode := range []dbsc.Mode{dbsc.Prefer, dbsc.Require} {
+			config.DeviceBound.Mode = mode
+			if _, err := coatcheck.New(config); err == nil || !strings.Contains(err.Error(), "DeviceBound") || !strings.Contains(err.Error(), remedy) {
+				t.Errorf("the error does not say %q: %v", remedy, err)
+			}
+		}
+	}
+}
