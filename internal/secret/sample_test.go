@@ -37,10 +37,17 @@ func TestTokensAreUniqueAndOfNoPattern(t *testing.T) {
 	// 64 characters at each of 64 places: for each count the mean is 512 and the
 	// deviation 22.5, so one of 4096 strays by 180 once in 10^11 runs.
 	for at := range counts {
+		characters := 0
 		for c, n := range counts[at] {
-			if n > 0 && (n < 512-180 || n > 512+180) {
+			if n == 0 {
+				continue
+			}
+			if characters++; n < 512-180 || n > 512+180 {
 				t.Errorf("character %d at place %d: %d times, want about 512", c, at, n)
 			}
+		}
+		if characters != 64 {
+			t.Errorf("%d characters at place %d, want 64", characters, at)
 		}
 	}
 }
