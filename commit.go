@@ -132,14 +132,16 @@ func (s *Session) forgive(err error) {
 	}
 }
 
-// roughly is the time, to tell whether something is due that the next request
-// can do as well. Where it can it goes by the monotonic clock since the request
-// began, which takes half as long to read and misses what the machine slept.
+// roughly is the time, where nothing depends on what the machine slept while the
+// request was under way: to tell whether something is due that the next request
+// can do as well, or to write what nobody will read if the session has run out
+// in that sleep. Where it can it goes by the monotonic clock since the request
+// began, which takes half as long to read.
 func (s *Session) roughly() time.Time {
 	if s.manager.ownClock {
 		return s.manager.now()
 	}
-	return s.began.Add(time.Since(s.began))
+	return store.Instant(s.began.Add(time.Since(s.began)))
 }
 
 // unseen reports whether this request is the first with the current secret.

@@ -48,7 +48,10 @@ func (s *Session) createAnonymous(ctx context.Context) error {
 // beginning.
 func (m *Manager) newSession(n *successor, subject string, idle, absolute time.Duration, now time.Time) {
 	key := m.subjectKey(subject)
-	*n = successor{} // and no literals: they would be made elsewhere and copied
+	if !n.record.ID.IsZero() { // this request has stored something before
+		*n = successor{}
+	}
+	// No literals: they would be made elsewhere and copied.
 	n.token = secret.NewToken(key)
 	n.head = &n.newHead
 	n.head.SignedIn, n.head.Sealed, n.head.Name = subject != "", m.sealed, m.nameBytes

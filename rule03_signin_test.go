@@ -492,6 +492,7 @@ func TestRule3OptionsOutOfBoundsAreRefused(t *testing.T) {
 		"longer than AAL2":          {profile: coatcheck.NISTAAL2, option: coatcheck.Remember(day + 1)},
 		"longer than AAL3":          {profile: coatcheck.NISTAAL3, option: coatcheck.Remember(12*time.Hour + 1)},
 		"a proof a moment from now": {option: coatcheck.AuthenticatedAt(newHandClock().now.Add(5 * time.Second)), good: true},
+		"a proof of no time":        {option: coatcheck.AuthenticatedAt(time.Time{})},
 		"a proof of the future":     {option: coatcheck.AuthenticatedAt(newHandClock().now.Add(5*time.Second + 1))},
 	} {
 		srv := newServer(t, memory(), func(config *coatcheck.Config) { config.Profile = c.profile })

@@ -20,7 +20,8 @@ type SignInOption func(*signIn)
 type signIn struct {
 	remember      time.Duration
 	level         int
-	authenticated time.Time
+	authenticated time.Time // if dated, else now
+	dated         bool
 	device        string
 	dropData      bool
 	now           time.Time
@@ -37,8 +38,11 @@ func Remember(d time.Duration) SignInOption { return func(o *signIn) { o.remembe
 func AtLevel(n int) SignInOption { return func(o *signIn) { o.level = n } }
 
 // AuthenticatedAt says when the user proved who they are, if not now: the
-// auth_time of an identity provider. Fresh counts from it.
-func AuthenticatedAt(t time.Time) SignInOption { return func(o *signIn) { o.authenticated = t } }
+// auth_time of an identity provider. Fresh counts from it. The zero time is an
+// error: a provider that does not say when must not count as just now.
+func AuthenticatedAt(t time.Time) SignInOption {
+	return func(o *signIn) { o.authenticated, o.dated = t, true }
+}
 
 // Device labels the session in lists. Default: browser and system as the
 // User-Agent names them.
@@ -62,9 +66,11 @@ func (m *Manager) signInOptions(options []SignInOption) (signIn, error) {
 		return o, fmt.Errorf("coatcheck: AtLevel(%d): a level is 1 to 255", o.level)
 	case o.remember < 0 || o.remember > 0 && o.remember > m.config.longest():
 		return o, fmt.Errorf("coatcheck: Remember(%v): give at most %v", o.remember, m.config.longest())
+	case o.dated && o.authenticated.IsZero():
+		return o, fmt.Errorf("coatcheck: AuthenticatedAt: the time is zero: give the one that the identity provider says, or leave the option out if the user has proved who they are just now")
 	case o.authenticated.After(now.Add(store.ClockTolerance)):
 		return o, fmt.Errorf("coatcheck: AuthenticatedAt: %v lies ahead of now", o.authenticated)
-	case o.authenticated.IsZero() || o.authenticated.After(now):
+	case !o.dated || o.authenticated.After(now):
 		o.authenticated = now
 	}
 	o.authenticated = store.Instant(o.authenticated)

@@ -47,50 +47,61 @@ type attempt struct {
 // the turn are held. Errors: ErrConflict, ErrStale, ErrEnded, ErrTooLarge,
 // ErrStore, those of edit and redo.
 func (s *Session) swap(ctx context.Context, a attempt) error {
-	m, id := s.manager, s.record.ID
+	if s.manager.queues.busy(s.record.ID) {
+		return s.swapInTurn(ctx, a, 0)
+	}
+	err := s.trySwap(ctx, a.edit)
+	if errors.Is(err, store.ErrConflict) {
+		return s.swapInTurn(ctx, a, 1)
+	}
+	return err
+}
+
+// swapInTurn is swap for a session that other requests change too, after some
+// tries.
+func (s *Session) swapInTurn(ctx context.Context, a attempt, tries int) error {
+	id := s.record.ID
+	leave, err := s.manager.queues.enter(ctx, id)
+	if err != nil {
+		return storeError("wait for other requests of the session", err)
+	}
+	defer leave()
 	var start time.Time // of the contention
-	var leave func()
-	defer func() {
-		if leave != nil {
-			leave()
-		}
-	}()
-	for tries := 0; ; {
-		if leave == nil && (tries > 0 || m.queues.busy(id)) {
-			var err error
-			if leave, err = m.queues.enter(ctx, id); err != nil {
-				return storeError("wait for other requests of the session", err)
+	for ; ; tries++ {
+		switch {
+		case tries == 1:
+			start = time.Now()
+		case tries > 1: // somebody outside this process
+			if tries == maxAttempts || time.Since(start) > maxContention {
+				return ErrConflict
 			}
+			pause(ctx, tries)
 		}
 		if tries > 0 {
-			if a.undo != nil {
-				a.undo()
-			}
-			if err := s.reopen(ctx); err != nil {
+			if err := s.again(ctx, a); err != nil {
 				return err
-			}
-			if a.redo != nil {
-				if err := a.redo(); err != nil {
-					return err
-				}
 			}
 		}
 		err := s.trySwap(ctx, a.edit)
-		if !errors.Is(err, store.ErrConflict) {
-			if tries > 0 {
-				s.tell(KindConflictRetried, Event{ID: id, Detail: strconv.Itoa(tries)})
-			}
-			return err
+		if errors.Is(err, store.ErrConflict) {
+			continue
 		}
-		if tries++; tries == 1 {
-			start = time.Now()
-		} else if tries == maxAttempts || time.Since(start) > maxContention {
-			return ErrConflict
+		if tries > 0 {
+			s.tell(KindConflictRetried, Event{ID: id, Detail: strconv.Itoa(tries)})
 		}
-		if tries > 1 { // somebody outside this process
-			pause(ctx, tries)
-		}
+		return err
 	}
+}
+
+// again takes up the newer record after a conflict.
+func (s *Session) again(ctx context.Context, a attempt) error {
+	if a.undo != nil {
+		a.undo()
+	}
+	if err := s.reopen(ctx); err != nil || a.redo == nil {
+		return err
+	}
+	return a.redo()
 }
 
 // pause waits a random time that grows with the number of tries.
@@ -107,8 +118,7 @@ func pause(ctx context.Context, tries int) {
 // trySwap makes one successor and offers it to the store. ErrConflict of the
 // store comes back as it is.
 func (s *Session) trySwap(ctx context.Context, edit func(*successor) error) error {
-	m, now := s.manager, s.manager.now()
-	n := s.next
+	m, n, now := s.manager, s.next, s.roughly()
 	n.record, n.head, n.token, n.earlier, n.rekeyed = s.record, &s.head, s.token, s.earlier, false
 	if len(s.ops) > 0 || edit != nil {
 		if err := s.unseal(); err != nil {
