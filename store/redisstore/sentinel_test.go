@@ -16,7 +16,6 @@ import (
 // sentinels starts a primary, two replicas and three Sentinels that watch them.
 func sentinels(t *testing.T) (servers []*server, address string) {
 	t.Helper()
-	program(t, "redis-sentinel")
 	primary := start(t, "--repl-diskless-sync-delay", "0")
 	servers = append(servers, primary)
 	for range 2 {
@@ -32,7 +31,7 @@ func sentinels(t *testing.T) (servers []*server, address string) {
 		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		s.launch(t, program(t, "redis-sentinel"), config)
+		s.launch(t, program(t, "redis-server"), config, "--sentinel")
 		setUser(t, s, "lookout", aclRule(t, "lookout"))
 		hosts = append(hosts, s.address)
 		if i < 2 {

@@ -33,7 +33,7 @@ func program(t testing.TB, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
-		const reason = "%s is not installed; Debian has it in the packages redis-server and redis-sentinel"
+		const reason = "%s is not installed; Debian has it in the package redis-server"
 		if os.Getenv("COATCHECK_REQUIRE_ALL") == "1" {
 			t.Fatalf(reason, name)
 		}
