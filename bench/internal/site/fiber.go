@@ -13,18 +13,21 @@ import (
 // defaults. Every request with a cookie loads, decodes, encodes and stores its
 // session. It is not net/http: what is measured is fiber's handler, below its
 // own server.
-type fiberSite map[Work]fasthttp.RequestHandler
+type fiberSite struct {
+	handlers map[Work]fasthttp.RequestHandler
+	storage  fiber.Storage
+}
 
 func newFiber(p Payload) (Site, error) {
 	// One middleware for all handlers: it holds the storage.
-	sessions := session.New()
+	sessions, store := session.NewWithStore()
 	handle := func(h fiber.Handler) fasthttp.RequestHandler {
 		app := fiber.New()
 		app.Use(sessions)
 		app.Get("/", h)
 		return app.Handler()
 	}
-	return fiberSite{
+	return fiberSite{storage: store.Storage, handlers: map[Work]fasthttp.RequestHandler{
 		Untouched: handle(func(c fiber.Ctx) error { return c.Send(okayBody) }),
 		ReadOne: handle(func(c fiber.Ctx) error {
 			text, _ := session.FromContext(c).Get(nameKey).(string)
@@ -53,27 +56,28 @@ func newFiber(p Payload) (Site, error) {
 			}
 			return nil
 		}),
-	}, nil
+	}}, nil
 }
 
-// Close implements Site.
-func (s fiberSite) Close() {}
+// Close implements Site. Without it the storage's goroutine would keep all
+// sessions of the round, for every collection after it to walk.
+func (s fiberSite) Close() { _ = s.storage.Close() }
 
 // Visitor implements Site.
 func (s fiberSite) Visitor(w Work) (Visitor, error) {
-	handler := s[w]
+	handler := s.handlers[w]
 	switch w {
 	case NoCookie:
-		handler = s[ReadOne]
+		handler = s.handlers[ReadOne]
 	case FirstSignIn:
-		handler = s[SignIn]
+		handler = s.handlers[SignIn]
 	}
 	v := &fiberVisitor{handler: handler, follows: w == SignIn, signsIn: w == FirstSignIn}
 	v.header(&v.c.Request.Header)
 	if w == NoCookie || w == FirstSignIn {
 		return v, nil
 	}
-	first := &fiberVisitor{handler: s[fill]}
+	first := &fiberVisitor{handler: s.handlers[fill]}
 	first.header(&first.c.Request.Header)
 	first.Visit()
 	if _, err := first.Answer(); err != nil {

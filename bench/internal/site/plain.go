@@ -50,10 +50,10 @@ func Serve(l net.Listener, contender string) error {
 		return fasthttp.Serve(l, func(c *fasthttp.RequestCtx) {
 			if string(c.Path()) == "/fill" {
 				c.Request.SetRequestURI("/")
-				s[fill](c)
+				s.handlers[fill](c)
 				return
 			}
-			s[ReadOne](c)
+			s.handlers[ReadOne](c)
 		})
 	}
 	return fmt.Errorf("%s cannot be served", contender)

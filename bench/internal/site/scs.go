@@ -23,7 +23,9 @@ func newSCSIdle(p Payload) (Site, error) {
 }
 
 func overSCS(sessions *scs.SessionManager, p Payload) (Site, error) {
-	// Without its cleaning each minute: no round lasts that long.
+	// Without its cleaning each minute: no round lasts that long, and its
+	// goroutine would outlive the site.
+	sessions.Store.(*memstore.MemStore).StopCleanup()
 	sessions.Store = memstore.NewWithCleanupInterval(0)
 	handle := func(h http.HandlerFunc) http.Handler { return sessions.LoadAndSave(h) }
 	return &httpSite{handlers: Handlers{

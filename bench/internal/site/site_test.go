@@ -2,7 +2,9 @@ package site_test
 
 import (
 	"errors"
+	"runtime"
 	"testing"
+	"time"
 
 	"github.com/coatcheck/coatcheck/bench/internal/site"
 )
@@ -142,6 +144,31 @@ func TestCheckRefuses(t *testing.T) {
 	} {
 		if site.Check(wrong, work) == nil {
 			t.Errorf("%s: %+v passes", work, wrong)
+		}
+	}
+}
+
+// A site that is closed leaves nothing behind: a goroutine would keep its
+// sessions, and every round after it would pay for them.
+func TestClosedSitesAreGone(t *testing.T) {
+	round := func(c site.Contender) {
+		s, err := c.New(site.Small)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Close()
+	}
+	for _, c := range site.All {
+		round(c) // what a library starts once for all
+		before := runtime.NumGoroutine()
+		for range 10 {
+			round(c)
+		}
+		for wait := time.Millisecond; runtime.NumGoroutine() > before && wait < time.Second; wait *= 2 {
+			time.Sleep(wait)
+		}
+		if left := runtime.NumGoroutine() - before; left > 0 {
+			t.Errorf("%s: %d goroutines are left of 10 sites", c.Name, left)
 		}
 	}
 }
