@@ -23,9 +23,10 @@ func newSCSIdle(p Payload) (Site, error) {
 }
 
 func overSCS(sessions *scs.SessionManager, p Payload) (Site, error) {
-	// Without its cleaning each minute: no round lasts that long, and its
-	// goroutine would outlive the site.
-	sessions.Store.(*memstore.MemStore).StopCleanup()
+	// Without its cleaning each minute: no round lasts that long, and the
+	// goroutine would keep the sessions when the site is closed. That of the
+	// store which New has made stays, and keeps nothing: it cannot be stopped
+	// before it has run (StopCleanup reads what it writes).
 	sessions.Store = memstore.NewWithCleanupInterval(0)
 	handle := func(h http.HandlerFunc) http.Handler { return sessions.LoadAndSave(h) }
 	return &httpSite{handlers: Handlers{

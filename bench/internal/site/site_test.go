@@ -3,6 +3,7 @@ package site_test
 import (
 	"errors"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -159,6 +160,9 @@ func TestClosedSitesAreGone(t *testing.T) {
 		s.Close()
 	}
 	for _, c := range site.All {
+		if strings.HasPrefix(c.Name, "scs") {
+			continue // keeps a goroutine, and no session: see newSCS
+		}
 		round(c) // what a library starts once for all
 		before := runtime.NumGoroutine()
 		for range 10 {
