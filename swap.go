@@ -119,7 +119,7 @@ func pause(ctx context.Context, tries int) {
 // store comes back as it is.
 func (s *Session) trySwap(ctx context.Context, edit func(*successor) error) error {
 	m, n, now := s.manager, s.next, s.roughly()
-	n.record, n.head, n.token, n.earlier, n.rekeyed = s.record, &s.head, s.token, s.earlier, false
+	n.record, n.head, n.rekeyed = s.record, &s.head, false
 	if len(s.ops) > 0 || edit != nil {
 		if err := s.unseal(); err != nil {
 			return err
@@ -128,7 +128,9 @@ func (s *Session) trySwap(ctx context.Context, edit func(*successor) error) erro
 			return err
 		}
 	}
-	n.box = s.box
+	if edit != nil || s.head.Sealed { // else they are neither needed nor changed
+		n.token, n.earlier, n.box = s.token, s.earlier, s.box
+	}
 	headChanges := edit != nil || s.unseen()
 	if headChanges {
 		n.newHead = s.head
@@ -168,7 +170,11 @@ func (s *Session) trySwap(ctx context.Context, edit func(*successor) error) erro
 			return storeError("update", err)
 		}
 	}
-	s.install(n)
+	if edit == nil {
+		s.keep(n)
+	} else {
+		s.install(n)
+	}
 	return nil
 }
 
@@ -187,10 +193,18 @@ func (s *Session) install(n *successor) {
 		s.drew, s.given = true, n.head.Current
 		s.manager.ciphers.Keep(n.record.ID, n.head.Current, n.head.Wrap, n.box)
 	}
-	if len(s.ops) > 0 || n.record.ID != s.record.ID { // else the data is as it was, readable or not
+	if n.record.ID != s.record.ID {
 		s.unsealed, s.sealError = true, nil
 	}
 	s.is, s.token, s.earlier, s.box = holds, n.token, n.earlier, n.box
+	s.keep(n)
+}
+
+// keep makes the record of a stored successor what the request has.
+func (s *Session) keep(n *successor) {
+	if len(s.ops) > 0 { // else the data is as it was, readable or not
+		s.unsealed, s.sealError = true, nil
+	}
 	s.record = n.record
 	if n.head != &s.head {
 		s.head = *n.head

@@ -148,6 +148,19 @@ func body(p []byte) []byte {
 
 // next cuts the first value off rest.
 func next(rest []byte) (name []byte, v Value, tail []byte, ok bool) {
+	// Most lengths have one byte: then all of it is read at once.
+	if len(rest) > 0 && rest[0] < 0x80 {
+		tag := 1 + int(rest[0])
+		if at := tag + 2; at <= len(rest) && rest[tag+1] < 0x80 {
+			if end := at + int(rest[tag+1]); end <= len(rest) {
+				return rest[1:tag:tag], Value{rest[tag], rest[at:end:end]}, rest[end:], true
+			}
+		}
+	}
+	return nextSlowly(rest)
+}
+
+func nextSlowly(rest []byte) (name []byte, v Value, tail []byte, ok bool) {
 	name, rest, ok = cut(rest)
 	if !ok || len(rest) == 0 {
 		return nil, Value{}, nil, false
@@ -160,13 +173,6 @@ func next(rest []byte) (name []byte, v Value, tail []byte, ok bool) {
 // cut takes a length and as many bytes. A length written longer than needed is
 // refused, so that there is one way to write a payload.
 func cut(b []byte) (head, tail []byte, ok bool) {
-	if len(b) > 0 && b[0] < 0x80 { // most lengths have one byte
-		end := 1 + int(b[0])
-		if end > len(b) {
-			return nil, nil, false
-		}
-		return b[1:end:end], b[end:], true
-	}
 	n, used := binary.Uvarint(b)
 	if used <= 0 || n > uint64(len(b)-used) || used != uvarintLen(int(n)) {
 		return nil, nil, false
