@@ -17,10 +17,14 @@ type statements struct {
 
 func statementsIn(schema string) statements {
 	return statements{
-		// The second of two locks is asked for when the first is held.
-		shareGate:           `SELECT pg_advisory_xact_lock_shared($1)`,
-		shareGateAndSubject: `SELECT pg_advisory_xact_lock_shared($1), pg_advisory_xact_lock($2)`,
-		takeGate:            `SELECT pg_advisory_xact_lock($1)`,
+		// The second of two locks is asked for when the first is held. What
+		// follows in the transaction finds the subject's rows by their index: a
+		// plan made while the table is new, and so small that reading all of it
+		// is best, is kept until the server's upkeep comes by.
+		shareGate: `SELECT pg_advisory_xact_lock_shared($1)`,
+		shareGateAndSubject: `SELECT pg_advisory_xact_lock_shared($1), pg_advisory_xact_lock($2),
+			set_config('enable_seqscan', 'off', true)`,
+		takeGate: `SELECT pg_advisory_xact_lock($1)`,
 
 		load: in(schema, `SELECT version, subject, created, last_seen, idle, absolute, retired, head, data
 			FROM {schema}.sessions WHERE id = $1`),

@@ -9,8 +9,45 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/coatcheck/coatcheck/store"
 )
+
+// A new table is small, and reading all of it is the best plan; that plan must
+// not stay while the table grows.
+func TestCreateAndEndingReadTheirSubjectsRowsAlone(t *testing.T) {
+	server := startServer(t)
+	schema := newSchema()
+	s := server.open(t, schema)
+	const sessions = 400
+	for i := range sessions {
+		subject := fmt.Sprint("user ", i)
+		if _, err := s.Create(t.Context(), newRecord(subject), store.Terms{Began: start, Max: 100}, start); err != nil {
+			t.Fatal(err)
+		}
+		if i%4 == 0 {
+			if _, err := s.DeleteSubject(t.Context(), subject, start); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := s.Close(); err != nil { // a connection that ends hands in its counts
+		t.Fatal(err)
+	}
+	count := counter(t, server.connect(t), schema)
+	eventually(t, "all sessions are counted", func() bool { return count("n_tup_ins") >= sessions })
+	if read := count("seq_tup_read"); read > sessions {
+		t.Errorf("%d rows were read by going over the whole table", read)
+	}
+}
+
+// counter reads a number that the server keeps of the table of sessions.
+func counter(t *testing.T, conn *pgx.Conn, schema string) func(column string) int {
+	return func(column string) int {
+		return query[int](t, conn, fmt.Sprintf(`SELECT %s::int FROM pg_stat_user_tables WHERE schemaname = $1 AND relname = 'sessions'`, column), schema)
+	}
+}
 
 // A touch writes a new row into the same page, and to no index.
 func TestTouchIsAHOTUpdate(t *testing.T) {
@@ -33,10 +70,7 @@ func TestTouchIsAHOTUpdate(t *testing.T) {
 	if err := s.Close(); err != nil { // a connection that ends hands in its counts
 		t.Fatal(err)
 	}
-	conn := server.connect(t)
-	count := func(column string) int {
-		return query[int](t, conn, fmt.Sprintf(`SELECT %s::int FROM pg_stat_user_tables WHERE schemaname = $1 AND relname = 'sessions'`, column), schema)
-	}
+	count := counter(t, server.connect(t), schema)
 	eventually(t, "all touches are counted", func() bool { return count("n_tup_upd") >= sessions*touches })
 	updates, hot := count("n_tup_upd"), count("n_tup_hot_upd")
 	t.Logf("%d updates, %d of them HOT", updates, hot)
