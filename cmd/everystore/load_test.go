@@ -21,6 +21,7 @@ const (
 	people          = 4 // and one who is calm
 	browsersOfEach  = 3
 	roundTime       = 1200 * time.Millisecond
+	longestRest     = 10 * time.Millisecond // of a visitor: who never rests signs out before any session is old
 	clockTolerance  = 2 * store.ClockTolerance
 	defaultLoadTime = 6 * time.Second
 )
@@ -151,6 +152,7 @@ func (r *round) run() {
 			all.Go(func() {
 				for time.Now().Before(r.over) && len(r.found()) == 0 {
 					r.step(draw, who, b)
+					time.Sleep(time.Duration(draw.Int64N(int64(longestRest))))
 				}
 			})
 		}
